@@ -1,0 +1,1 @@
+"""Hooks, constructors and launching code that the hosts do not have."""
