@@ -4,6 +4,10 @@ This file imports mmengine alone: an ImportError raised inside a registry module
 mmengine and would come back as "not in the registry".
 """
 
+import difflib
+import inspect
+from typing import Any
+
 from mmengine.registry import (
     DATASETS as MMENGINE_DATASETS,
 )
@@ -41,3 +45,41 @@ HOOKS = _child(MMENGINE_HOOKS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
 METRICS = _child(MMENGINE_METRICS, "evaluation")
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, "engine")
+
+
+def accepted_arguments(component: type) -> set[str]:
+    """Name the constructor arguments of a class, those that ``**kwargs`` hands to its parents included."""
+    names: set[str] = set()
+    for parent in component.__mro__:
+        if "__init__" not in vars(parent):
+            continue
+        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
+        names |= {x.name for x in parameters if x.kind not in (x.VAR_KEYWORD, x.VAR_POSITIONAL)}
+        if not any(x.kind is x.VAR_KEYWORD for x in parameters):
+            break
+    return names
+
+
+def build_component(cfg: dict[str, Any], **given: Any) -> Any:
+    """Build a part of a model from its config dict, whatever ``default_scope`` is.
+
+    Args:
+        cfg: ``dict(type='SwiGLU', ...)``; the type is looked up in this package, then in mmengine's root.
+        given: Arguments that the caller derives (widths, heads); the config must not repeat them.
+
+    Raises:
+        ValueError: if the type is missing or unknown, or an argument is unknown or given twice.
+    """
+    args = dict(cfg)
+    name = str(args.pop("type", None)).removeprefix(f"{SCOPE}.")
+    MODELS.import_from_location()
+    component = MODELS.module_dict.get(name) or MMENGINE_MODELS.module_dict.get(name)
+    if component is None:
+        own = sorted(MODELS.module_dict)
+        near = difflib.get_close_matches(name, [*own, *MMENGINE_MODELS.module_dict], 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown component type {name!r} in {cfg}.{hint} Known here: {', '.join(own)}")
+    accepted = accepted_arguments(component)
+    if unknown := set(args) - (accepted - set(given)):
+        raise ValueError(f"{name} does not take {sorted(unknown)}; it takes {sorted(accepted - set(given))}")
+    return component(**{key: value for key, value in given.items() if key in accepted}, **args)

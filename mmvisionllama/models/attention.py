@@ -1,0 +1,145 @@
+"""Global, window and sub-sampled attention, all rotary and all through ``scaled_dot_product_attention``."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from mmvisionllama.models.rope import Grid, Tables, rotate_pairs
+
+
+def scaled_dot_product(q_BNAK: Tensor, k_BMGK: Tensor, v_BMGK: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend and merge the heads: (B, N, D). ``mask`` is True where a key may be seen."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BNAK, k_BMGK, v_BMGK))
+    grouped = q.shape[1] != k.shape[1]
+    out_BANK = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+    return out_BANK.transpose(1, 2).flatten(2)
+
+
+class RotaryAttention(nn.Module):
+    """Attention over all tokens.
+
+    Args:
+        num_kv_heads: Groups that share keys and values (grouped-query attention); None: one per head.
+
+    Raises:
+        ValueError: if ``embed_dims`` is not divisible by ``num_heads``, or ``num_heads`` by ``num_kv_heads``.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if embed_dims % num_heads:
+            raise ValueError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
+        kv_heads = num_kv_heads or num_heads
+        if num_heads % kv_heads:
+            raise ValueError(f"num_heads {num_heads} is not divisible by num_kv_heads {num_kv_heads}")
+        self.heads = (num_heads, kv_heads, kv_heads)  # of queries, keys, values
+        self.head_dims = embed_dims // num_heads
+        self.qkv_bias = qkv_bias
+        self._project_inputs(embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims, bias=proj_bias)
+
+    def _project_inputs(self, embed_dims: int) -> None:
+        self.qkv = nn.Linear(embed_dims, sum(self.heads) * self.head_dims, bias=self.qkv_bias)
+
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        return self.proj(self._attend(x, tables))
+
+    def _attend(self, x: Tensor, tables: Tables | None, mask: Tensor | None = None) -> Tensor:
+        qkv_BNAK = self.qkv(x).unflatten(-1, (sum(self.heads), self.head_dims))
+        if tables and tables[0] is tables[1] and tables[0].cos.shape[-2] == 1:
+            qk_BNAK, v_BNGK = qkv_BNAK.split((sum(self.heads[:2]), self.heads[2]), dim=2)
+            q_BNAK, k_BNGK = rotate_pairs(qk_BNAK, tables[0]).split(self.heads[:2], dim=2)
+        else:
+            q_BNAK, k_BNGK, v_BNGK = qkv_BNAK.split(self.heads, dim=2)
+            if tables:
+                q_BNAK, k_BNGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BNGK, tables[1])
+        return scaled_dot_product(q_BNAK, k_BNGK, v_BNGK, mask)
+
+
+class WindowAttention(RotaryAttention):
+    """Attention inside non-overlapping windows of S x S tokens (LSA of the pyramid, windows of ViTDet).
+
+    Args:
+        window_size: S; maps are padded at the bottom and right to its multiples.
+        mask_padding: Hide padded tokens. The release lets them act as keys that carry the bias alone.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        window_size: int,
+        *,
+        mask_padding: bool = True,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(embed_dims, num_heads, **kwargs)
+        self.window_size, self.mask_padding = window_size, mask_padding
+
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        side = self.window_size
+        down, right = -hw[0] % side, -hw[1] % side
+        if hw == (side, side):
+            return super().forward(x, hw, tables)
+        map_BHWD = x.unflatten(1, hw)
+        if down or right:
+            map_BHWD = F.pad(map_BHWD, (0, 0, 0, right, 0, down))
+        window = rearrange(map_BHWD, "b (y s) (x t) d -> (b y x) (s t) d", s=side, t=side)
+        mask = self._padding_mask(x, hw) if self.mask_padding and (down or right) else None
+        window = self._attend(window, tables, mask)
+        rows = (hw[0] + down) // side
+        map_BHWD = rearrange(
+            window, "(b y x) (s t) d -> b (y s) (x t) d", b=x.shape[0], y=rows, s=side, t=side
+        )
+        return self.proj(map_BHWD[:, : hw[0], : hw[1]].flatten(1, 2))
+
+    def _padding_mask(self, x: Tensor, hw: Grid) -> Tensor:
+        """Give (B x windows, 1, 1, S x S): True where a token is real."""
+        side = self.window_size
+        rows, cols = (torch.arange(-(-n // side) * side, device=x.device) < n for n in hw)
+        real = rearrange(rows[:, None] & cols, "(y s) (x t) -> (y x) 1 1 (s t)", s=side, t=side)
+        return real.repeat(x.shape[0], 1, 1, 1)
+
+
+class SubsampledAttention(RotaryAttention):
+    """Attention of all tokens to keys that summarise ``ratio`` x ``ratio`` tokens each (GSA of the pyramid).
+
+    Rows and columns that do not fill a whole summary are padded with zeros, so that no token is left out.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, ratio: int, **kwargs: object) -> None:
+        super().__init__(embed_dims, num_heads, **kwargs)
+        self.ratio = ratio
+        if ratio > 1:
+            self.summary = nn.Conv2d(embed_dims, embed_dims, ratio, ratio)
+            self.norm = nn.LayerNorm(embed_dims)
+
+    def _project_inputs(self, embed_dims: int) -> None:
+        self.q = nn.Linear(embed_dims, self.heads[0] * self.head_dims, bias=self.qkv_bias)
+        self.kv = nn.Linear(embed_dims, sum(self.heads[1:]) * self.head_dims, bias=self.qkv_bias)
+
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        q_BNAK = self.q(x).unflatten(-1, (self.heads[0], self.head_dims))
+        kv_BMGK = self.kv(self._summarise(x, hw)).unflatten(-1, (sum(self.heads[1:]), self.head_dims))
+        k_BMGK, v_BMGK = kv_BMGK.split(self.heads[1:], dim=2)
+        if tables:
+            q_BNAK, k_BMGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BMGK, tables[1])
+        return self.proj(scaled_dot_product(q_BNAK, k_BMGK, v_BMGK))
+
+    def _summarise(self, x: Tensor, hw: Grid) -> Tensor:
+        if self.ratio == 1:
+            return x
+        map_BDHW = x.transpose(1, 2).unflatten(2, hw)
+        down, right = (-n % self.ratio for n in hw)
+        if down or right:
+            map_BDHW = F.pad(map_BDHW, (0, right, 0, down))
+        return self.norm(self.summary(map_BDHW).flatten(2).transpose(1, 2))

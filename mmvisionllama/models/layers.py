@@ -1,0 +1,177 @@
+"""The VisionLLaMA block and what it is made of: feed-forwards, norms, absolute positions."""
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer  # noqa: F401  (registers 'LN' and its kin in mmengine's root)
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+from mmvisionllama.models.attention import RotaryAttention
+from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.registry import MODELS, build_component
+
+MODELS.register_module("RMSNorm", module=nn.RMSNorm)
+
+
+def build_norm(norm_cfg: dict, embed_dims: int) -> nn.Module:
+    """Build ``dict(type='LN' or 'RMSNorm', ...)`` over the last axis."""
+    return build_component(norm_cfg, normalized_shape=embed_dims)
+
+
+@MODELS.register_module()
+class SwiGLU(nn.Module):
+    """Gated feed-forward W_down(SiLU(W_gate x) * (W_up x)) of LLaMA.
+
+    Args:
+        hidden_dims: Width of the gate; None: 2/3 x ``expand`` x ``embed_dims``, rounded up to ``multiple_of``.
+        expand: 4 gives the paper's sizes; 16 those of the released MAE encoders (hidden 8192 and 11008).
+        bias: Biases on all three; the paper has none, the released MAE encoders do.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        *,
+        hidden_dims: int | None = None,
+        expand: float = 4.0,
+        multiple_of: int = 256,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden_dims is None:
+            hidden_dims = -(-int(2 * expand * embed_dims / 3) // multiple_of) * multiple_of
+        self.gate = nn.Linear(embed_dims, hidden_dims, bias=bias)
+        self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
+        self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+@MODELS.register_module()
+class GELUFFN(nn.Module):
+    """Two-layer feed-forward of ViT (ablation of VisionLLaMA, Tab. 7).
+
+    Args:
+        hidden_dims: None: ``expand`` x ``embed_dims``.
+    """
+
+    def __init__(
+        self, embed_dims: int, *, hidden_dims: int | None = None, expand: float = 4.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        hidden_dims = hidden_dims or int(expand * embed_dims)
+        self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
+        self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x)))
+
+
+class VisionLLaMABlock(nn.Module):
+    """Pre-norm attention and feed-forward, each behind LayerScale and drop-path (VisionLLaMA, Fig. 2).
+
+    Args:
+        layer_scale: Initial value of the per-channel LayerScale on both branches; None: no LayerScale.
+        drop_path: Probability that a sample skips a branch.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        attn: RotaryAttention,
+        *,
+        ffn: dict,
+        norm_cfg: dict,
+        layer_scale: float | None,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = build_norm(norm_cfg, embed_dims)
+        self.attn = attn
+        self.norm2 = build_norm(norm_cfg, embed_dims)
+        self.ffn = build_component(ffn, embed_dims=embed_dims)
+        for name in ("gamma1", "gamma2"):
+            gamma = (
+                None if layer_scale is None else nn.Parameter(torch.full((embed_dims,), float(layer_scale)))
+            )
+            self.register_parameter(name, gamma)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        x = self._residual(x, self.attn(self.norm1(x), hw, tables), self.gamma1)
+        return self._residual(x, self.ffn(self.norm2(x)), self.gamma2)
+
+    def _residual(self, x: Tensor, branch: Tensor, gamma: Tensor | None) -> Tensor:
+        branch = self.drop_path(branch).to(x.dtype)
+        return x + branch if gamma is None else torch.addcmul(x, branch, gamma)
+
+
+# --- absolute positions: added to the patch tokens, or convolved after a stage's first block ---------------
+
+
+@MODELS.register_module()
+class LearnedPosEmbed(nn.Module):
+    """A learned table added to the patch tokens, bicubically resized to other grids (Tab. 7, "learnable")."""
+
+    after_first_block = False
+
+    def __init__(self, embed_dims: int, train_hw: Grid) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1, embed_dims, *train_hw))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor, hw: Grid) -> Tensor:
+        table_1DHW = self.weight
+        if table_1DHW.shape[2:] != hw:
+            table_1DHW = F.interpolate(table_1DHW.float(), hw, mode="bicubic", align_corners=False)
+        return x + table_1DHW.flatten(2).transpose(1, 2).to(x.dtype)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        table = state_dict.get(f"{prefix}weight")
+        if table is not None and table.ndim == 4 and table.shape[:2] == self.weight.shape[:2]:
+            resized = F.interpolate(table.float(), self.weight.shape[2:], mode="bicubic", align_corners=False)
+            state_dict[f"{prefix}weight"] = resized.to(table.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@MODELS.register_module()
+class SinCosPosEmbed(nn.Module):
+    """A fixed table added to the patch tokens: half the channels code the column, half the row.
+
+    Args:
+        temperature: Longest wave length, over 2 pi, in tokens.
+
+    Raises:
+        ValueError: if ``embed_dims`` is not divisible by 4.
+    """
+
+    after_first_block = False
+
+    def __init__(self, embed_dims: int, train_hw: Grid, *, temperature: float = 10000.0) -> None:
+        super().__init__()
+        if embed_dims % 4:
+            raise ValueError(f"SinCosPosEmbed needs embed_dims divisible by 4, got {embed_dims}")
+        self.quarter, self.temperature = embed_dims // 4, float(temperature)
+
+    def forward(self, x: Tensor, hw: Grid) -> Tensor:
+        index = torch.arange(self.quarter, device=x.device, dtype=torch.float32)
+        frequency = self.temperature ** (-index / self.quarter)
+        angle_N2Q = grid_positions(hw, x.device)[..., None] * frequency
+        table_ND = torch.cat((angle_N2Q.sin(), angle_N2Q.cos()), dim=-1).flatten(1)
+        return x + table_ND.to(x.dtype)
+
+
+@MODELS.register_module()
+class PEG(nn.Module):
+    """Depthwise 3 x 3 convolution plus identity after a stage's first block (Twins; Tab. 7, "PEG")."""
+
+    after_first_block = True
+
+    def __init__(self, embed_dims: int, train_hw: Grid) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims)
+
+    def forward(self, x: Tensor, hw: Grid) -> Tensor:
+        map_BDHW = x.transpose(1, 2).unflatten(2, hw)
+        return x + self.conv(map_BDHW).flatten(2).transpose(1, 2).to(x.dtype)

@@ -1,0 +1,188 @@
+"""The pyramid VisionLLaMA backbone: the Twins-SVT skeleton with rotary LSA and GSA."""
+
+from typing import Any, Literal
+
+import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from torch import Tensor, nn
+
+from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
+from mmvisionllama.models.backbone import (
+    RotaryBackbone,
+    choose,
+    drop_path_rates,
+    resolve_arch,
+    resolve_indices,
+)
+from mmvisionllama.models.layers import VisionLLaMABlock, build_norm
+from mmvisionllama.models.rope import Grid, RoPE2D, Tables, grid_positions, summary_positions
+from mmvisionllama.registry import MODELS
+
+# S, B and L: VisionLLaMA, Tab. 16, with the widths that the released code builds. Tiny is ours.
+ARCHS = {
+    "tiny": dict(embed_dims=(32, 64, 128, 160), depths=(2, 2, 4, 2), num_heads=(1, 2, 4, 5)),
+    "small": dict(embed_dims=(64, 128, 256, 512), depths=(2, 2, 10, 4), num_heads=(2, 4, 8, 16)),
+    "base": dict(embed_dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
+    "large": dict(embed_dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
+}
+STRIDES = (4, 2, 2, 2)
+SUMMARY_RATIOS = (8, 4, 2, 1)
+
+
+class Stage(nn.Module):
+    """Patch embedding and alternating LSA (even) and GSA (odd) blocks of one resolution."""
+
+    def __init__(self, patch_embed: PatchEmbed, rope: RoPE2D | None, pos_embed: nn.Module | None) -> None:
+        super().__init__()
+        self.patch_embed, self.rope, self.pos_embed = patch_embed, rope, pos_embed
+        self.blocks = nn.ModuleList()
+
+    def tables(self, hw: Grid, train_hw: Grid, device: torch.device) -> dict[type, Tables | None]:
+        """Make the rotary tables of each kind of attention in this stage."""
+        kinds = {type(block.attn): block.attn for block in self.blocks}
+        if self.rope is None:
+            return dict.fromkeys(kinds)
+        tables = {}
+        if local := kinds.get(WindowAttention):  # the same few positions at every size, so never scaled
+            window_hw = (local.window_size, local.window_size)
+            tables[WindowAttention] = self.rope.tables(grid_positions(window_hw, device), hw=window_hw)
+        if whole := kinds.get(SubsampledAttention):
+            keys = summary_positions(hw, whole.ratio, self.rope.key_positions, device)
+            tables[SubsampledAttention] = self.rope.tables(
+                grid_positions(hw, device), keys, hw=hw, scale=self.rope.scale(hw, train_hw)
+            )
+        return tables
+
+
+@MODELS.register_module()
+class PyramidVisionLLaMA(RotaryBackbone):
+    """A four-stage pyramid of LLaMA blocks, alternating window and sub-sampled attention (VisionLLaMA, Sec. 3.3).
+
+    Args:
+        arch: A name of ``ARCHS``, or a dict with the same keys.
+        out_type: ``avg_featmap``: (B, D); ``featmap``: (B, C, H, W); ``raw``: (B, N, D).
+        out_norm: ``shared``: one norm on the tokens of the last stage, before pooling; ``twice``: the same norm
+            once more after pooling, as the released classifiers do; ``each``: a norm for every output;
+            ``each_fed_on``: its normalised map also enters the next stage, as the released dense models (and
+            Twins) do; ``none``. None: ``each`` for ``featmap``, else ``shared``.
+        window: ``dict(size=7, mask_padding=True)``. The release does not mask padded tokens.
+        norm_cfg: Of the blocks and outputs; patch embeddings and summaries always have a LayerNorm.
+        drop_path_schedule: ``linear`` from 0 over the blocks, or ``constant``.
+        kwargs: See :class:`RotaryBackbone`.
+
+    Raises:
+        ValueError: for an unknown size or choice, indices out of range, or widths that do not divide.
+    """
+
+    default_init = (
+        *RotaryBackbone.default_init,
+        dict(type="Kaiming", layer="Conv2d", mode="fan_out", distribution="normal"),
+    )
+
+    def __init__(
+        self,
+        arch: str | dict = "base",
+        *,
+        out_type: Literal["avg_featmap", "featmap", "raw"] = "avg_featmap",
+        out_norm: Literal["shared", "twice", "each", "each_fed_on", "none"] | None = None,
+        window: dict = dict(size=7, mask_padding=True),  # noqa: B006  (read only)
+        norm_cfg: dict = dict(type="LN", eps=1e-5),  # noqa: B006
+        drop_path_schedule: Literal["constant", "linear"] = "linear",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        sizes = resolve_arch(arch, ARCHS)
+        self.embed_dims, self.depths = tuple(sizes["embed_dims"]), tuple(sizes["depths"])
+        self.out_type = choose("out_type", out_type, ("avg_featmap", "featmap", "raw"))
+        self.out_indices = resolve_indices(self.out_indices, len(self.depths), "stage")
+        self.out_norm = choose(
+            "out_norm",
+            out_norm or ("each" if out_type == "featmap" else "shared"),
+            ("shared", "twice", "each", "each_fed_on", "none"),
+        )
+        if unknown := set(window) - {"size", "mask_padding"}:
+            raise ValueError(f"window does not take {sorted(unknown)}; it takes size, mask_padding")
+        lsa = dict(window_size=window.get("size", 7), mask_padding=window.get("mask_padding", True))
+
+        rates = iter(drop_path_rates(self.drop_path_rate, drop_path_schedule, sum(self.depths)))
+        channels, train_hw = self.in_channels, self.img_hw
+        self.train_hws: list[Grid] = []
+        self.stages = nn.ModuleList()
+        for dims, depth, heads, stride, ratio in zip(
+            self.embed_dims, self.depths, sizes["num_heads"], STRIDES, SUMMARY_RATIOS, strict=True
+        ):
+            train_hw = tuple(-(-side // stride) for side in train_hw)
+            self.train_hws.append(train_hw)
+            patch_embed = PatchEmbed(
+                channels, dims, kernel_size=stride, stride=stride, norm_cfg=dict(type="LN", eps=1e-5)
+            )
+            stage = Stage(patch_embed, self._build_rope(dims, heads), self._build_pos_embed(dims, train_hw))
+            for i in range(depth):
+                attn: RotaryAttention = (
+                    SubsampledAttention(dims, heads, ratio, **self.attn_cfg)
+                    if i % 2
+                    else WindowAttention(dims, heads, **lsa, **self.attn_cfg)
+                )
+                block = VisionLLaMABlock(
+                    dims, attn, norm_cfg=norm_cfg, drop_path=next(rates), **self.block_cfg
+                )
+                stage.blocks.append(block)
+            self.stages.append(stage)
+            channels = dims
+        self.norms = nn.ModuleDict(
+            {str(i): build_norm(norm_cfg, self.embed_dims[i]) for i in self._normed_stages()}
+        )
+        self._freeze()
+
+    def _normed_stages(self) -> tuple[int, ...]:
+        if self.out_norm == "none":
+            return ()
+        if self.out_norm in ("shared", "twice"):
+            return (len(self.depths) - 1,)
+        return self.out_indices
+
+    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
+        """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
+        map_BCHW, outs = img, []
+        for i, (stage, train_hw) in enumerate(zip(self.stages, self.train_hws, strict=True)):
+            x, hw = stage.patch_embed(map_BCHW)
+            x = x.to(img.dtype)
+            pos_embed = stage.pos_embed
+            if pos_embed is not None and not pos_embed.after_first_block:
+                x = pos_embed(x, hw)
+            tables = stage.tables(hw, train_hw, img.device)
+            for j, block in enumerate(stage.blocks):
+                x = self._run(block, x, hw, tables[type(block.attn)])
+                if j == 0 and pos_embed is not None and pos_embed.after_first_block:
+                    x = pos_embed(x, hw)
+            normed = self.norms[str(i)](x) if str(i) in self.norms else x
+            if i in self.out_indices:
+                outs.append(self._output(normed, hw, i))
+            if self.out_norm == "each_fed_on":
+                x = normed
+            map_BCHW = x.transpose(1, 2).unflatten(2, hw)
+        return tuple(outs)
+
+    def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
+        if self.out_type == "raw":
+            return x
+        if self.out_type == "featmap":
+            return x.transpose(1, 2).unflatten(2, hw).contiguous()
+        pooled = x.mean(dim=1)
+        return self.norms[str(index)](pooled) if self.out_norm == "twice" else pooled
+
+    def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
+        return [[self.stages[0].patch_embed], *([stage] for stage in self.stages), [self.norms]]
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Give a parameter's depth and the number of depths, for layer-wise learning-rate decay.
+
+        Blocks count through all stages from 1; a stage's patch embedding and positions have the depth before
+        its first block; output norms, and all else, have the last depth.
+        """
+        num_layers = sum(self.depths) + 2
+        path = param_name.removeprefix(prefix).split(".")
+        if not param_name.startswith(prefix) or path[0] != "stages":
+            return num_layers - 1, num_layers
+        before = sum(self.depths[: int(path[1])])
+        return before + (int(path[3]) + 1 if path[2] == "blocks" else 0), num_layers

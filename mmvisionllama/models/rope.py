@@ -1,0 +1,276 @@
+"""Rotary positions in two dimensions: positions -> angles -> rotation. The only rotary code of the package.
+
+A task changes the first step alone: which (column, row) its tokens and keys have.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mmvisionllama.registry import MODELS
+
+Grid = tuple[int, int]  # rows, columns of tokens
+
+
+class RotaryTable(NamedTuple):
+    """Cosine and signed sine of every token's angles, float32, each pair's value written twice.
+
+    Shape (N, 1, R) when heads share it, else (N, A, R), with R rotated channels; a batch axis may precede.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+
+Tables = tuple[RotaryTable, RotaryTable]  # of the queries, of the keys
+
+
+# --- 1. positions -----------------------------------------------------------------------------------------
+
+
+def grid_positions(hw: Grid, device: torch.device | None = None) -> Tensor:
+    """Give the (column, row) of every token of a grid in raster order, (N, 2) float32."""
+    row_H = torch.arange(hw[0], device=device, dtype=torch.float32)
+    col_W = torch.arange(hw[1], device=device, dtype=torch.float32)
+    return torch.stack((col_W.repeat(hw[0]), row_H.repeat_interleave(hw[1])), dim=-1)
+
+
+def summary_positions(
+    hw: Grid,
+    ratio: int,
+    mode: Literal["centre", "released"] = "centre",
+    device: torch.device | None = None,
+) -> Tensor:
+    """Give the (column, row) of the keys that summarise ``ratio`` x ``ratio`` tokens each, (M, 2) float32.
+
+    Args:
+        mode: ``centre``: the mean position of the tokens that the key summarises, padding excluded
+            (VisionLLaMA, Fig. 5). ``released``: offset 1 - 1/ratio and the key's index split by the width of
+            the full grid, as the released pyramid weights were trained with.
+    """
+    rows, cols = -(-hw[0] // ratio), -(-hw[1] // ratio)
+    if mode == "released":
+        index_M = torch.arange(rows * cols, device=device)
+        column_row = torch.stack((index_M % hw[1], index_M // hw[1]), dim=-1)
+        return column_row.float() * ratio + (1 - 1 / ratio)
+    first = grid_positions((rows, cols), device) * ratio
+    last = torch.minimum(first + (ratio - 1), first.new_tensor((hw[1] - 1, hw[0] - 1)))
+    return (first + last) / 2
+
+
+# --- 2. angles --------------------------------------------------------------------------------------------
+
+
+@MODELS.register_module()
+class RoPE2D(nn.Module):
+    """Rotary positions on two axes, unscaled (VisionLLaMA, Eq. 3).
+
+    Pair 2m of a head turns by column x w_m and pair 2m + 1 by row x w_m, w_m = base^(-4m/d), m < d/4.
+
+    Args:
+        base: Base of the frequencies.
+        ratio: Share of each head's channels that is rotated, in (0, 1]; the rest pass untouched.
+        shared: One table for all heads; else one table spans all channels and each head has its slice of
+            the frequency range.
+        cls_position: The class token's (column, row); ``raster`` is the grid's index -1: last column, row -1.
+        key_positions: Places of sub-sampled keys, see :func:`summary_positions`.
+
+    Raises:
+        ValueError: if the rotated width is not a positive multiple of two channels per axis.
+    """
+
+    axes = 2
+
+    def __init__(
+        self,
+        head_dims: int,
+        num_heads: int,
+        *,
+        base: float = 10000.0,
+        ratio: float = 1.0,
+        shared: bool = True,
+        cls_position: Literal["raster"] | tuple[float, float] = "raster",
+        key_positions: Literal["centre", "released"] = "centre",
+    ) -> None:
+        super().__init__()
+        self.rotary_dims = round(head_dims * ratio)
+        unit = 2 * self.axes
+        if not 0 < ratio <= 1 or self.rotary_dims % unit or not self.rotary_dims:
+            raise ValueError(
+                f"{type(self).__name__} rotates ratio x head width = {ratio} x {head_dims} channels; the "
+                f"ratio must be in (0, 1] and the product a positive multiple of {unit}"
+            )
+        if key_positions not in ("centre", "released"):
+            raise ValueError(f"key_positions must be 'centre' or 'released', got {key_positions!r}")
+        if isinstance(cls_position, str) and cls_position != "raster":
+            raise ValueError(f"cls_position must be 'raster' or a (column, row), got {cls_position!r}")
+        self.num_heads, self.shared = num_heads, shared
+        self.base, self.ratio = base, ratio
+        self.cls_position, self.key_positions = cls_position, key_positions
+
+    def extra_repr(self) -> str:
+        return f"base={self.base}, ratio={self.ratio}, shared={self.shared}"
+
+    def scale(self, hw: Grid, train_hw: Grid) -> float:
+        """Give the factor on all positions of a grid, when the model was trained on ``train_hw``."""
+        return 1.0
+
+    def class_token(self, hw: Grid, device: torch.device | None = None) -> Tensor:
+        """Give the class token's own place, (1, 2)."""
+        place = (hw[1] - 1, -1) if self.cls_position == "raster" else self.cls_position
+        return torch.tensor([place], device=device, dtype=torch.float32)
+
+    def tables(
+        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: float = 1.0
+    ) -> Tables:
+        """Make the tables of queries and of keys (the queries' own where ``key_M2`` is None)."""
+        query = self.table(query_N2, hw=hw, scale=scale)
+        return query, query if key_M2 is None else self.table(key_M2, hw=hw, scale=scale)
+
+    def table(
+        self, position_N2: Tensor, *, hw: Grid, scale: float = 1.0, base: float | None = None
+    ) -> RotaryTable:
+        """Make the table of tokens at any positions; ``hw`` is the grid that they lie on."""
+        angle_NAP = self.angles(position_N2 * scale, hw, base or self.base)
+        cos, sin = angle_NAP.cos(), angle_NAP.sin()
+        return RotaryTable(cos.repeat_interleave(2, dim=-1), torch.stack((sin, -sin), dim=-1).flatten(-2))
+
+    def angles(self, position_N2: Tensor, hw: Grid, base: float) -> Tensor:
+        """Turn positions into radians, (..., N, 1 or A, P) float32."""
+        heads = 1 if self.shared else self.num_heads
+        # Not a buffer: `.to(bfloat16)` would round it, and these few numbers cost nothing to make.
+        index = torch.arange(heads * self.rotary_dims // (2 * self.axes), device=position_N2.device)
+        frequency = float(base) ** (-index.float() / len(index))
+        coordinate = self._coordinates(position_N2.float(), hw)
+        pair = (frequency[:, None] * coordinate[..., None, :]).flatten(-2)
+        return pair.unflatten(-1, (heads, self.rotary_dims // 2))
+
+    def _coordinates(self, position_N2: Tensor, hw: Grid) -> Tensor:
+        return position_N2
+
+
+@MODELS.register_module()
+class RoPE1D(RoPE2D):
+    """Rotary positions of the flat raster index, as in a language model (baseline of VisionLLaMA, Tab. 12)."""
+
+    axes = 1
+
+    def _coordinates(self, position_N2: Tensor, hw: Grid) -> Tensor:
+        return position_N2[..., :1] + hw[1] * position_N2[..., 1:]
+
+
+@MODELS.register_module()
+class NTKRoPE2D(RoPE2D):
+    """Two-dimensional rotary positions with the base enlarged (NTK-aware; VisionLLaMA, Tab. 12).
+
+    Args:
+        alpha: Factor on the base.
+        queries_only: Enlarge the base for the queries alone, as the released code does.
+    """
+
+    def __init__(
+        self,
+        head_dims: int,
+        num_heads: int,
+        *,
+        alpha: float = 2.0,
+        queries_only: bool = False,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(head_dims, num_heads, **kwargs)
+        self.alpha, self.queries_only = alpha, queries_only
+
+    def tables(
+        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: float = 1.0
+    ) -> Tables:
+        enlarged = self.base * self.alpha
+        query = self.table(query_N2, hw=hw, scale=scale, base=enlarged)
+        if key_M2 is None and not self.queries_only:
+            return query, query
+        key_M2 = query_N2 if key_M2 is None else key_M2
+        return query, self.table(
+            key_M2, hw=hw, scale=scale, base=self.base if self.queries_only else enlarged
+        )
+
+
+@MODELS.register_module()
+class AS2DRoPE(RoPE2D):
+    """Two-dimensional rotary positions, auto-scaled to the range seen in training (VisionLLaMA, Eq. 4).
+
+    Args:
+        anchor: Side of the training grid in tokens. None: the grid of the stage at the model's ``img_size``,
+            so that the factor is 1 there. The release has 14 at every stage.
+        scale_side: ``longer``: anchor over the longer side, so that no coordinate leaves the range seen in
+            training. ``rows``: anchor over the rows, as the release does.
+    """
+
+    def __init__(
+        self,
+        head_dims: int,
+        num_heads: int,
+        *,
+        anchor: float | None = None,
+        scale_side: Literal["longer", "rows"] = "longer",
+        **kwargs: object,
+    ) -> None:
+        super().__init__(head_dims, num_heads, **kwargs)
+        if scale_side not in ("longer", "rows"):
+            raise ValueError(f"scale_side must be 'longer' or 'rows', got {scale_side!r}")
+        if anchor is not None and anchor <= 0:
+            raise ValueError(f"anchor must be positive, got {anchor}")
+        self.anchor, self.scale_side = anchor, scale_side
+
+    def scale(self, hw: Grid, train_hw: Grid) -> float:
+        side, train_side = (max(hw), max(train_hw)) if self.scale_side == "longer" else (hw[0], train_hw[0])
+        return (self.anchor or train_side) / side
+
+
+# --- 3. rotation ------------------------------------------------------------------------------------------
+
+
+def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
+    """Rotate adjacent channel pairs of queries or keys in float32 (VisionLLaMA, Eq. 3).
+
+    Args:
+        x_BNAK: Queries or keys; pairs are (x0, x1), (x2, x3), ...; channels beyond the table's pass untouched.
+
+    Returns:
+        Same shape and dtype as ``x_BNAK``.
+
+    Raises:
+        ValueError: if the table has another number of tokens.
+    """
+    tokens, width = table.cos.shape[-3], table.cos.shape[-1]
+    if tokens != x_BNAK.shape[-3]:
+        raise ValueError(f"the rotary table covers {tokens} tokens, queries or keys have {x_BNAK.shape[-3]}")
+    rotate = _rotate if torch.compiler.is_compiling() else _Rotation.apply
+    if width == x_BNAK.shape[-1]:
+        return rotate(x_BNAK, *table)
+    return torch.cat((rotate(x_BNAK[..., :width], *table), x_BNAK[..., width:]), dim=-1)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    x32 = x.float()
+    swapped = (x32 * sin).unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return (x32 * cos + swapped).to(x.dtype)
+
+
+class _Rotation(torch.autograd.Function):
+    """`_rotate` without a compiler: half the passes over memory, and the gradient is the inverse rotation."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        x32 = x.float()
+        out, crossed = x32 * cos, x32 * sin
+        out_even, out_odd = out.unflatten(-1, (-1, 2)).unbind(-1)
+        crossed_even, crossed_odd = crossed.unflatten(-1, (-1, 2)).unbind(-1)
+        out_even += crossed_odd
+        out_odd += crossed_even
+        return out.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _Rotation.apply(grad, cos, -sin), None, None

@@ -1,0 +1,188 @@
+"""The plain VisionLLaMA backbone: classifier features, dense maps, windowed blocks."""
+
+from typing import Any, Literal
+
+import torch
+from mmcv.cnn.bricks.transformer import PatchEmbed
+from torch import Tensor, nn
+
+from mmvisionllama.models.attention import RotaryAttention, WindowAttention
+from mmvisionllama.models.backbone import (
+    RotaryBackbone,
+    choose,
+    drop_path_rates,
+    resolve_arch,
+    resolve_indices,
+)
+from mmvisionllama.models.layers import VisionLLaMABlock, build_norm
+from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.registry import MODELS
+
+# S, B and L: VisionLLaMA, Tab. 17. Huge has ViT-H's sizes. Tiny is ours, for demonstrations and tests.
+ARCHS = {
+    "tiny": dict(embed_dims=128, num_layers=6, num_heads=4),
+    "small": dict(embed_dims=384, num_layers=12, num_heads=6),
+    "base": dict(embed_dims=768, num_layers=12, num_heads=12),
+    "large": dict(embed_dims=1024, num_layers=24, num_heads=16),
+    "huge": dict(embed_dims=1280, num_layers=32, num_heads=16),
+}
+
+
+@MODELS.register_module()
+class VisionLLaMA(RotaryBackbone):
+    """A vision transformer of LLaMA blocks with 2-D rotary positions (VisionLLaMA, Sec. 3.1).
+
+    Args:
+        arch: A name of ``ARCHS``, or a dict with the same keys.
+        patch_size: Side of a patch in pixels.
+        out_type: ``cls_token`` or ``avg_featmap``: (B, D); ``featmap``: (B, D, H, W); ``raw``: (B, N, D), the
+            class token first.
+        out_norm: ``shared``: one norm on every output, after pooling; ``each``: a norm for every output;
+            ``last``: one norm, on the last block's output alone; ``none``. None: ``none`` for ``featmap``, else
+            ``shared``.
+        with_cls_token: None: only where ``out_type`` is ``cls_token``.
+        window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend inside
+            windows, as in ViTDet. None: every block is global.
+        norm_cfg: ``LN`` or ``RMSNorm``.
+        drop_path_schedule: ``constant`` over the blocks (DeiT-III), or ``linear`` from 0.
+        kwargs: See :class:`RotaryBackbone`.
+
+    Raises:
+        ValueError: for an unknown size or choice, indices out of range, or widths that do not divide.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = "base",
+        *,
+        patch_size: int = 16,
+        out_type: Literal["cls_token", "avg_featmap", "featmap", "raw"] = "cls_token",
+        out_norm: Literal["shared", "each", "last", "none"] | None = None,
+        with_cls_token: bool | None = None,
+        window: dict | None = None,
+        norm_cfg: dict = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
+        drop_path_schedule: Literal["constant", "linear"] = "constant",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        sizes = resolve_arch(arch, ARCHS)
+        self.embed_dims, self.num_layers, num_heads = (
+            sizes[key] for key in ("embed_dims", "num_layers", "num_heads")
+        )
+        self.out_type = choose("out_type", out_type, ("cls_token", "avg_featmap", "featmap", "raw"))
+        self.out_indices = resolve_indices(self.out_indices, self.num_layers, "block")
+        self.with_cls_token = out_type == "cls_token" if with_cls_token is None else with_cls_token
+        if out_type == "cls_token" and not self.with_cls_token:
+            raise ValueError("out_type 'cls_token' contradicts with_cls_token=False")
+
+        self.rope = self._build_rope(self.embed_dims, num_heads)
+        self.patch_embed = PatchEmbed(
+            self.in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size
+        )
+        self.train_hw: Grid = tuple(-(-side // patch_size) for side in self.img_hw)
+        self.pos_embed = self._build_pos_embed(self.embed_dims, self.train_hw)
+        if self.with_cls_token:
+            self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
+
+        self.window_hw, windowed, window_args = self._read_window(window)
+        self.blocks = nn.ModuleList()
+        for i, rate in enumerate(drop_path_rates(self.drop_path_rate, drop_path_schedule, self.num_layers)):
+            attention = WindowAttention if i in windowed else RotaryAttention
+            args = self.attn_cfg | (window_args if i in windowed else {})
+            attn = attention(self.embed_dims, num_heads, **args)
+            self.blocks.append(
+                VisionLLaMABlock(self.embed_dims, attn, norm_cfg=norm_cfg, drop_path=rate, **self.block_cfg)
+            )
+        self.out_norm = choose(
+            "out_norm",
+            out_norm or ("none" if out_type == "featmap" else "shared"),
+            ("shared", "each", "last", "none"),
+        )
+        self.norms = nn.ModuleDict(
+            {name: build_norm(norm_cfg, self.embed_dims) for name in self._norm_names()}
+        )
+        self._freeze()
+
+    def _read_window(self, window: dict | None) -> tuple[Grid | None, set[int], dict]:
+        if window is None:
+            return None, set(), {}
+        if unknown := set(window) - {"size", "global_blocks", "mask_padding"}:
+            raise ValueError(
+                f"window does not take {sorted(unknown)}; it takes size, global_blocks, mask_padding"
+            )
+        side = window.get("size", 0)
+        if side < 1 or self.with_cls_token:
+            raise ValueError(f"window needs a positive size and a model without class token, got {window}")
+        outside = resolve_indices(window.get("global_blocks", ()), self.num_layers, "global block")
+        args = dict(window_size=side, mask_padding=window.get("mask_padding", True))
+        return (side, side), set(range(self.num_layers)) - set(outside), args
+
+    def _norm_names(self) -> list[str]:
+        single = {"shared": ["all"], "last": ["all"], "none": []}
+        return single.get(self.out_norm, [str(i) for i in self.out_indices])
+
+    def _norm_of(self, index: int) -> nn.Module:
+        if self.out_norm == "each":
+            return self.norms[str(index)]
+        applies = self.out_norm == "shared" or (self.out_norm == "last" and index == self.num_layers - 1)
+        return self.norms["all"] if applies else nn.Identity()
+
+    def forward(self, img: Tensor) -> tuple[Tensor, ...]:
+        """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
+        x, hw = self.patch_embed(img)
+        x = x.to(img.dtype)
+        early = self.pos_embed is not None and not self.pos_embed.after_first_block
+        late = self.pos_embed is not None and self.pos_embed.after_first_block
+        if early:
+            x = self.pos_embed(x, hw)
+        if self.with_cls_token:
+            x = torch.cat((self.cls_token.to(x.dtype).expand(len(x), -1, -1), x), dim=1)
+        tables = self._tables(hw, img.device)
+        outs = []
+        for i, block in enumerate(self.blocks):
+            x = self._run(block, x, hw, tables[type(block.attn)])
+            if i == 0 and late:
+                extra, tokens = x.split((x.shape[1] - hw[0] * hw[1], hw[0] * hw[1]), dim=1)
+                x = torch.cat((extra, self.pos_embed(tokens, hw)), dim=1)
+            if i in self.out_indices:
+                outs.append(self._output(x, hw, i))
+        return tuple(outs)
+
+    def _tables(self, hw: Grid, device: torch.device) -> dict[type, Tables | None]:
+        if self.rope is None:
+            return {RotaryAttention: None, WindowAttention: None}
+        position_N2 = grid_positions(hw, device)
+        if self.with_cls_token:
+            position_N2 = torch.cat((self.rope.class_token(hw, device), position_N2))
+        tables = {
+            RotaryAttention: self.rope.tables(position_N2, hw=hw, scale=self.rope.scale(hw, self.train_hw))
+        }
+        if self.window_hw:  # the same few positions at every size, so never scaled
+            local_SS2 = grid_positions(self.window_hw, device)
+            tables[WindowAttention] = self.rope.tables(local_SS2, hw=self.window_hw)
+        return tables
+
+    def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
+        norm, tokens = self._norm_of(index), x[:, int(self.with_cls_token) :]
+        if self.out_type == "raw":
+            return norm(x)
+        if self.out_type == "cls_token":
+            return norm(x[:, 0])
+        if self.out_type == "avg_featmap":
+            return norm(tokens.mean(dim=1))
+        return norm(tokens).transpose(1, 2).unflatten(2, hw).contiguous()
+
+    def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
+        stem = [self.patch_embed, self.pos_embed, self.cls_token if self.with_cls_token else None]
+        return [stem, *([block] for block in self.blocks), [self.norms]]
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Give a parameter's depth and the number of depths, for layer-wise learning-rate decay.
+
+        Patches, class token and positions have depth 0, block i has i + 1, all else the last.
+        """
+        num_layers = self.num_layers + 2
+        head, _, rest = param_name.removeprefix(prefix).partition(".")
+        if not param_name.startswith(prefix) or head == "norms":
+            return num_layers - 1, num_layers
+        return (int(rest.partition(".")[0]) + 1 if head == "blocks" else 0), num_layers
