@@ -1,0 +1,135 @@
+"""The walk through a configuration: each key is held against the component that receives it."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..registry import SCOPE
+from .errors import Problem
+from .resolving import UnknownType, resolve
+from .signatures import accepted_arguments
+from .sources import can_be_searched, vocabulary
+
+_MARKS = frozenset({"type", "_scope_"})  # what mmengine's builders take away themselves
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place in the config: its key path, who reads it, and where types there are looked up.
+
+    Attributes:
+        kind: Name of the root registry that a ``type`` at this place belongs to.
+        owner: The class or function that receives the value, None where there is none.
+    """
+
+    path: str = ""
+    kind: str = "model"
+    scopes: tuple[str, ...] = ("mmengine",)
+    owner: Callable | None = None
+
+    @property
+    def key(self) -> str:
+        return next((x for x in reversed(self.path.split(".")) if not x.isdigit()), "")
+
+    def below(self, key: str | int) -> "Spot":
+        return replace(self, path=f"{self.path}.{key}" if self.path else str(key))
+
+
+Rule = Callable[["Checker", Any, Spot], None]
+
+
+class Checker:
+    """One pass over a configuration; the wrong keys gather in ``problems``."""
+
+    def __init__(self, by_name: Mapping[str, Rule], unchecked: Iterable[str] = ()) -> None:
+        self.problems: list[Problem] = []
+        self._by_name = by_name
+        self.unmatched = set(unchecked)  # opt-outs that no key path of the config has met yet
+        self._unchecked = frozenset(self.unmatched)
+
+    def value(self, value: Any, spot: Spot, rule: Rule | None = None) -> None:
+        """Check a value by the rule of its place or, without one, by what it is."""
+        if spot.path in self._unchecked:
+            self.unmatched.discard(spot.path)
+            return
+        if isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                self.value(item, spot.below(index), rule)
+            return
+        rule = rule or self._by_name.get(spot.key)
+        if rule is not None:
+            rule(self, value, spot)
+        elif isinstance(value, dict):
+            self.component(value, spot) if "type" in value else self.mentioned(value, spot)
+
+    def component(
+        self, cfg: dict, spot: Spot, default: str | Callable | None = None, also: Collection[str] = ()
+    ) -> Callable | None:
+        """Check the keys of a component against its constructor, then its values.
+
+        Args:
+            default: The type where the config gives none.
+            also: Keys that the builder takes before it calls the constructor.
+        """
+        type_ = cfg.get("type", default)
+        if type_ is None:
+            self.problems.append(Problem(spot.path, f"has no 'type', only {', '.join(map(str, cfg))}"))
+            return None
+        if "_scope_" in cfg:
+            spot = replace(spot, scopes=(cfg["_scope_"],))
+        try:
+            target = resolve(type_, spot.kind, spot.scopes)
+        except UnknownType as error:
+            self.problems.append(Problem(f"{spot.path}.type", str(error), error.nearest))
+            return None
+        arguments = accepted_arguments(target)
+        allowed = arguments.names | frozenset(also)
+        unknown = [key for key in cfg if key not in allowed | _MARKS]
+        if arguments.open:
+            unknown = self.unheard_of(unknown, target)
+        self.unknown(unknown, spot, getattr(target, "__name__", repr(target)), allowed)
+        inner = replace(spot, owner=target, scopes=_scopes_inside(target, spot))
+        for key, value in cfg.items():
+            if key not in _MARKS and key not in unknown:
+                self.value(value, inner.below(key))
+        return target
+
+    def keys(
+        self, cfg: dict, spot: Spot, allowed: Collection[str], rules: Mapping[str, Rule] | None = None
+    ) -> None:
+        """Check a dictionary without a type against the names that its reader knows."""
+        unknown = [key for key in cfg if key not in allowed]
+        self.unknown(unknown, spot, spot.path or "the config", allowed)
+        for key, value in cfg.items():
+            if key in allowed:
+                self.value(value, spot.below(key), (rules or {}).get(key))
+
+    def mentioned(self, cfg: dict, spot: Spot) -> None:
+        """Check a dictionary that no table describes: its keys must be words of the owner's sources."""
+        unknown = self.unheard_of(cfg, spot.owner) if spot.owner else []
+        self.unknown(unknown, spot, f"nothing that {getattr(spot.owner, '__module__', '')} is made of", ())
+        for key, value in cfg.items():
+            if key not in unknown:
+                self.value(value, spot.below(key))
+
+    @staticmethod
+    def unheard_of(keys: Iterable[Any], owner: Callable) -> list[str]:
+        """Return the identifiers among ``keys`` that the packages which define ``owner`` never use."""
+        if not can_be_searched(owner):
+            return []
+        words = vocabulary(owner)
+        return [key for key in keys if isinstance(key, str) and key.isidentifier() and key not in words]
+
+    def unknown(self, keys: Sequence[str], spot: Spot, place: str, allowed: Collection[str]) -> None:
+        for key in keys:
+            path = spot.below(key).path
+            if key == "_delete_":
+                self.problems.append(Problem(path, "there is nothing in a base config that it could delete"))
+            else:
+                self.problems.append(Problem.unknown_key(path, place, allowed))
+
+
+def _scopes_inside(target: Callable, spot: Spot) -> tuple[str, ...]:
+    """Our networks build their parts from our own registry first, whatever the default scope."""
+    ours = target.__module__.partition(".")[0] == SCOPE and spot.kind == "model"
+    return tuple(dict.fromkeys((SCOPE, *spot.scopes))) if ours else spot.scopes
