@@ -1,0 +1,109 @@
+"""Low precision, compilers and export."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmvisionllama.models.backbone import RotaryBackbone
+from tests.models.test_backbones import both, images, plain, pyramid, seeded
+
+
+def relative_error(value: Tensor, exact: Tensor) -> float:
+    return ((value.float() - exact).norm() / exact.norm()).item()
+
+
+@both
+def test_bfloat16_weights_give_bfloat16_outputs_close_to_float32(
+    build: Callable[..., RotaryBackbone],
+) -> None:
+    model, img = seeded(build).eval(), images(2, 3, 64, 64)
+    (exact,) = model(img)
+    (rounded,) = model.to(torch.bfloat16)(img.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    assert relative_error(rounded, exact) < 0.05
+
+
+@both
+def test_rotary_tables_stay_float32_after_conversion(build: Callable[..., RotaryBackbone]) -> None:
+    model = build().to(torch.bfloat16)
+    tables = model._tables((4, 4), None) if build is plain else model.stages[2].tables((4, 4), (4, 4), None)
+    assert all(part.dtype == torch.float32 for pair in tables.values() for table in pair for part in table)
+
+
+@both
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
+    build: Callable[..., RotaryBackbone], with_cp: bool
+) -> None:
+    model, img = seeded(build, with_cp=with_cp), images(2, 3, 64, 64)
+    (exact,) = model(img)
+    with torch.autocast("cpu", torch.bfloat16):
+        (out,) = model(img)
+        out.sum().backward()
+    assert out.dtype == torch.float32
+    assert relative_error(out, exact) < 0.05
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@both
+@pytest.mark.parametrize("img_hw", [(64, 64), (40, 72)])
+def test_compiles_as_one_graph_and_computes_the_same(
+    build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
+) -> None:
+    torch._dynamo.reset()
+    model, img = seeded(build, drop_path_rate=0.0), images(1, 3, *img_hw)
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    expected, actual = model(img)[0], compiled(img)[0]
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+    expected.square().sum().backward()
+    grads = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    actual.square().sum().backward()
+    torch.testing.assert_close([p.grad for p in model.parameters()], grads, atol=1e-4, rtol=1e-3)
+
+
+@both
+def test_compiles_as_one_graph_with_drop_path_and_checkpointing(build: Callable[..., RotaryBackbone]) -> None:
+    torch._dynamo.reset()
+    model = seeded(build, drop_path_rate=0.5, with_cp=True).train()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    compiled(images(2, 3, 64, 64))[0].sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@both
+def test_the_default_compiler_computes_the_same(build: Callable[..., RotaryBackbone]) -> None:
+    torch._dynamo.reset()
+    model, img = seeded(build).eval(), images(1, 3, 40, 72)
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True)(img)[0]
+        torch.testing.assert_close(compiled, model(img)[0], atol=1e-4, rtol=1e-3)
+
+
+@both
+def test_exports_with_a_free_batch_size(build: Callable[..., RotaryBackbone]) -> None:
+    model = seeded(build).eval()
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(model, (images(2, 3, 40, 72),), dynamic_shapes=({0: batch},))
+    img = images(5, 3, 40, 72)
+    torch.testing.assert_close(program.module()(img), model(img), atol=1e-5, rtol=1e-4)
+
+
+@both
+def test_no_complex_tensor_appears_in_the_graph(build: Callable[..., RotaryBackbone]) -> None:
+    program = torch.export.export(build().eval(), (images(1, 3, 64, 64),))
+    dtypes = {
+        node.meta["val"].dtype for node in program.graph.nodes if hasattr(node.meta.get("val"), "dtype")
+    }
+    assert dtypes
+    assert not any(dtype.is_complex for dtype in dtypes)
+
+
+def test_one_model_runs_at_sizes_with_equal_token_counts() -> None:
+    model = seeded(pyramid, out_type="featmap").eval()
+    wide, tall = images(1, 3, 64, 128), images(1, 3, 128, 64)
+    fresh = seeded(pyramid, out_type="featmap").eval()(tall)
+    model(wide)
+    torch.testing.assert_close(model(tall), fresh, atol=0, rtol=0)
