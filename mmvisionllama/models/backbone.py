@@ -56,8 +56,8 @@ class RotaryBackbone(BaseModule):
     """What every VisionLLaMA backbone takes.
 
     Args:
-        img_size: Training size in pixels, one side or (height, width): the anchor of auto-scaled positions. Any
-            size runs; sides that no patch divides are padded at the bottom and right.
+        img_size: Training size in pixels, one side or (height, width): the anchor of auto-scaled positions.
+            Any size runs; sides that no patch divides are padded at the bottom and right.
         out_indices: Blocks (plain) or stages (pyramid) whose outputs are returned.
         rope: Rotary component (``RoPE1D``, ``RoPE2D``, ``AS2DRoPE``, ``NTKRoPE2D``), or None.
         pos_embed: Absolute component (``LearnedPosEmbed``, ``SinCosPosEmbed``, ``PEG``), or None.
@@ -66,7 +66,7 @@ class RotaryBackbone(BaseModule):
         layer_scale: Initial value of LayerScale; None: no LayerScale.
         drop_path_rate: Probability that a sample skips a branch.
         frozen_stages: -1 freezes nothing, 0 what comes before the first group of blocks, n also the first n
-            groups (blocks of the plain backbone, stages of the pyramid), all of them also the norms after them.
+            groups (blocks of the plain backbone, stages of the pyramid); all of them, also the output norms.
         with_cp: Recompute each block's activations in the backward pass.
     """
 
@@ -113,7 +113,7 @@ class RotaryBackbone(BaseModule):
         return block(x, hw, tables)
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
-        """List what ``frozen_stages`` 0, 1, ... n each freeze in addition, and last what stands after the blocks."""
+        """List what ``frozen_stages`` 0, 1, ... n freeze in addition, last what follows the blocks."""
         raise NotImplementedError
 
     def _freeze(self) -> None:
@@ -127,7 +127,7 @@ class RotaryBackbone(BaseModule):
                 part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "RotaryBackbone":
-        """Set the mode; frozen parts stay in evaluation mode, so that no drop-path disturbs their features."""
+        """Set the mode; frozen parts stay in evaluation mode, so no drop-path disturbs their features."""
         super().train(mode)
         if self.frozen_stages >= 0:
             for part in chain.from_iterable(self._freezable()[: self.frozen_stages + 1]):

@@ -23,7 +23,7 @@ class SwiGLU(nn.Module):
     """Gated feed-forward W_down(SiLU(W_gate x) * (W_up x)) of LLaMA.
 
     Args:
-        hidden_dims: Width of the gate; None: 2/3 x ``expand`` x ``embed_dims``, rounded up to ``multiple_of``.
+        hidden_dims: Width of the gate; None: 2/3 x ``expand`` x ``embed_dims``, up to ``multiple_of``.
         expand: 4 gives the paper's sizes; 16 those of the released MAE encoders (hidden 8192 and 11008).
         bias: Biases on all three; the paper has none, the released MAE encoders do.
     """

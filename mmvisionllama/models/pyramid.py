@@ -56,15 +56,15 @@ class Stage(nn.Module):
 
 @MODELS.register_module()
 class PyramidVisionLLaMA(RotaryBackbone):
-    """A four-stage pyramid of LLaMA blocks, alternating window and sub-sampled attention (VisionLLaMA, Sec. 3.3).
+    """Four stages of LLaMA blocks that alternate window and sub-sampled attention (VisionLLaMA, Sec. 3.3).
 
     Args:
         arch: A name of ``ARCHS``, or a dict with the same keys.
         out_type: ``avg_featmap``: (B, D); ``featmap``: (B, C, H, W); ``raw``: (B, N, D).
-        out_norm: ``shared``: one norm on the tokens of the last stage, before pooling; ``twice``: the same norm
-            once more after pooling, as the released classifiers do; ``each``: a norm for every output;
-            ``each_fed_on``: its normalised map also enters the next stage, as the released dense models (and
-            Twins) do; ``none``. None: ``each`` for ``featmap``, else ``shared``.
+        out_norm: ``last``: a norm on the last stage's tokens, before pooling; ``twice``: the same norm again
+            after pooling, as the released classifiers do; ``each``: one for every output; ``each_fed_on``:
+            the normalised map also enters the next stage, as the released dense models (and Twins) do;
+            ``none``. None: ``each`` for ``featmap``, else ``last``.
         window: ``dict(size=7, mask_padding=True)``. The release does not mask padded tokens.
         norm_cfg: Of the blocks and outputs; patch embeddings and summaries always have a LayerNorm.
         drop_path_schedule: ``linear`` from 0 over the blocks, or ``constant``.
@@ -84,7 +84,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
         arch: str | dict = "base",
         *,
         out_type: Literal["avg_featmap", "featmap", "raw"] = "avg_featmap",
-        out_norm: Literal["shared", "twice", "each", "each_fed_on", "none"] | None = None,
+        out_norm: Literal["last", "twice", "each", "each_fed_on", "none"] | None = None,
         window: dict = dict(size=7, mask_padding=True),  # noqa: B006  (read only)
         norm_cfg: dict = dict(type="LN", eps=1e-5),  # noqa: B006
         drop_path_schedule: Literal["constant", "linear"] = "linear",
@@ -97,8 +97,8 @@ class PyramidVisionLLaMA(RotaryBackbone):
         self.out_indices = resolve_indices(self.out_indices, len(self.depths), "stage")
         self.out_norm = choose(
             "out_norm",
-            out_norm or ("each" if out_type == "featmap" else "shared"),
-            ("shared", "twice", "each", "each_fed_on", "none"),
+            out_norm or ("each" if out_type == "featmap" else "last"),
+            ("last", "twice", "each", "each_fed_on", "none"),
         )
         if unknown := set(window) - {"size", "mask_padding"}:
             raise ValueError(f"window does not take {sorted(unknown)}; it takes size, mask_padding")
@@ -137,7 +137,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
     def _normed_stages(self) -> tuple[int, ...]:
         if self.out_norm == "none":
             return ()
-        if self.out_norm in ("shared", "twice"):
+        if self.out_norm in ("last", "twice"):
             return (len(self.depths) - 1,)
         return self.out_indices
 

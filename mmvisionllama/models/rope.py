@@ -152,7 +152,7 @@ class RoPE2D(nn.Module):
 
 @MODELS.register_module()
 class RoPE1D(RoPE2D):
-    """Rotary positions of the flat raster index, as in a language model (baseline of VisionLLaMA, Tab. 12)."""
+    """Rotary positions of the flat raster index, as in a language model (VisionLLaMA, Tab. 12)."""
 
     axes = 1
 
@@ -233,7 +233,7 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
     """Rotate adjacent channel pairs of queries or keys in float32 (VisionLLaMA, Eq. 3).
 
     Args:
-        x_BNAK: Queries or keys; pairs are (x0, x1), (x2, x3), ...; channels beyond the table's pass untouched.
+        x_BNAK: Queries or keys; pairs are (x0, x1), (x2, x3), ...; channels past the table stay.
 
     Returns:
         Same shape and dtype as ``x_BNAK``.

@@ -38,10 +38,10 @@ class VisionLLaMA(RotaryBackbone):
         out_type: ``cls_token`` or ``avg_featmap``: (B, D); ``featmap``: (B, D, H, W); ``raw``: (B, N, D), the
             class token first.
         out_norm: ``shared``: one norm on every output, after pooling; ``each``: a norm for every output;
-            ``last``: one norm, on the last block's output alone; ``none``. None: ``none`` for ``featmap``, else
-            ``shared``.
+            ``last``: one norm, on the last block's output alone; ``none``. None: ``none`` for ``featmap``,
+            else ``shared``.
         with_cls_token: None: only where ``out_type`` is ``cls_token``.
-        window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend inside
+        window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend in
             windows, as in ViTDet. None: every block is global.
         norm_cfg: ``LN`` or ``RMSNorm``.
         drop_path_schedule: ``constant`` over the blocks (DeiT-III), or ``linear`` from 0.
@@ -136,7 +136,7 @@ class VisionLLaMA(RotaryBackbone):
         if early:
             x = self.pos_embed(x, hw)
         if self.with_cls_token:
-            x = torch.cat((self.cls_token.to(x.dtype).expand(len(x), -1, -1), x), dim=1)
+            x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         tables = self._tables(hw, img.device)
         outs = []
         for i, block in enumerate(self.blocks):
