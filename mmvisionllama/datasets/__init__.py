@@ -1,1 +1,5 @@
 """Data sets, transforms and data checks that the hosts do not have."""
+
+from mmvisionllama.datasets.seg import DigitScenesSegDataset
+
+__all__ = ["DigitScenesSegDataset"]

@@ -1,0 +1,18 @@
+"""Segmentation data sets that mmseg does not have."""
+
+from typing import Any, ClassVar
+
+from mmseg.datasets import BaseSegDataset
+
+from mmvisionllama.datasets.digitscenes import CLASSES, PALETTE
+from mmvisionllama.registry import DATASETS
+
+
+@DATASETS.register_module()
+class DigitScenesSegDataset(BaseSegDataset):
+    """DigitScenes in ADE20K's layout: the background, ten digits, and label 0 for the digits' soft edges."""
+
+    METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES, "palette": PALETTE}
+
+    def __init__(self, *, reduce_zero_label: bool = True, **kwargs: Any) -> None:
+        super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)
