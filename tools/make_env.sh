@@ -12,6 +12,7 @@ venv=$root/.venv
 python=$venv/bin/python
 stamp=$venv/.complete
 log=$venv/setup.log
+version=  # of $base; set by check_python
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -24,18 +25,18 @@ have_nvcc() { command -v nvcc >/dev/null || [[ -x ${CUDA_HOME:-/usr/local/cuda}/
 # --- what must be true before any long work ---------------------------------------------------------------------
 
 check_python() {
-    local found candidate fix="install Python 3.11, then PYTHON=python3.11 make setup"
-    found=$(version_of "$base") || found="missing or does not run"
-    supported "$found" && return
+    local candidate fix="install Python 3.11, then PYTHON=python3.11 make setup"
+    version=$(version_of "$base") || version="missing or does not run"
+    supported "$version" && return
     for candidate in python3.12 python3.11 python3.10; do
         supported "$(version_of "$candidate")" && fix="PYTHON=$candidate make setup" && break
     done
-    die "Python 3.10, 3.11 or 3.12 is needed; '$base' is $found. Fix: $fix"
+    die "Python 3.10, 3.11 or 3.12 is needed; '$base' is $version. Fix: $fix"
 }
 
 check_venv_module() {
     "$base" -c 'import venv, ensurepip' 2>/dev/null ||
-        die "'$base' has no venv or no pip of its own. Fix: sudo apt-get install python$(version_of "$base")-venv"
+        die "'$base' has no venv or no pip of its own. Fix: sudo apt-get install python$version-venv"
 }
 
 check_disk() {
@@ -54,7 +55,7 @@ check_compiler() {
             "Fix: sudo apt-get install g++, or name a folder with the wheel in PIP_FIND_LINKS"
     printf '#include <Python.h>\n#include <vector>\n' | $cxx -x c++ -fsyntax-only -I"$include" - 2>/dev/null ||
         die "'$cxx' cannot compile against Python's headers in $include." \
-            "Fix: sudo apt-get install g++ python$(version_of "$python")-dev"
+            "Fix: sudo apt-get install g++ python$version-dev"
 }
 
 # --- steps ------------------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ create_venv() {
 # Where mmcv and its compiled operators come from: "installed", "wheel" or "source". Only a wheel that an index or
 # a folder offers counts as one: pip's own cache may hold one that was built without operators.
 mmcv_origin() {
-    if "$python" -m pip freeze 2>/dev/null | grep -qx "$(pin onedl-mmcv)" && mmcv_operators_load; then
+    if "$python" -m pip list --format=freeze 2>/dev/null | grep -qx "$(pin onedl-mmcv)" && mmcv_operators_load; then
         echo installed
     elif "$python" -m pip download --no-deps --only-binary=:all: --dest "$venv/wheels" "$(pin onedl-mmcv)" >>"$log" 2>&1
     then
@@ -129,7 +130,7 @@ build() {
     say "all output goes to .venv/setup.log"
     step "1/5 build tools" pip_install --upgrade pip setuptools wheel ninja
     step "2/5 torch (200 MB for CPU, 3 GB with CUDA)" pip_install "$(pin torch)"
-    [[ $origin == wheel ]] && step "$title, ready-made" pip_install --no-deps "$venv"/wheels/*.whl
+    [[ $origin == wheel ]] && step "$title, ready-made" pip_install --no-deps --no-index --find-links "$venv/wheels" "$(pin onedl-mmcv)"
     [[ $origin == source ]] && step "$title" compile_mmcv
     step "4/5 libraries (about a minute)" pip_install -r "$root/requirements.txt"
     if ! mmcv_operators_load; then
@@ -143,10 +144,9 @@ build() {
 }
 
 main() {
-    local version key again=${1:-}
+    local key again=${1:-}
     [[ -z $again || $again == --again ]] || die "unknown argument '$again'; allowed: --again"
     check_python
-    version=$(version_of "$base")
     # The path is in the key because scripts and the editable install name it: a moved checkout is set up again.
     key="$version $root $(cd "$root" && cat requirements.txt constraints.txt setup.py tools/make_env.sh | cksum)"
     [[ -z $again && -f $stamp && $(<"$stamp") == "$key" ]] && return
