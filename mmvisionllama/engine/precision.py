@@ -1,0 +1,55 @@
+"""Mixed precision on any device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import Registry
+from mmengine.runner.amp import autocast
+from torch import nn
+
+OPTIM_WRAPPERS = Registry(
+    MMENGINE_OPTIM_WRAPPERS.name,
+    parent=MMENGINE_OPTIM_WRAPPERS,
+    scope="mmvisionllama",
+    locations=["mmvisionllama.engine"],
+)
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Train under bfloat16 autocast, on CPUs as well as on GPUs.
+
+    bfloat16 has the exponents of float32, so there is no loss scale, which ties AmpOptimWrapper to GPUs.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield
+
+
+def has_bfloat16() -> bool:
+    """Whether this device computes in bfloat16: every CPU, and GPUs from Ampere on."""
+    return get_device() == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def mixed_precision_wrapper(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of the mixed-precision counterpart of a plain or an AMP optimizer wrapper.
+
+    Raises: ValueError: for any other wrapper, which may have its own idea of precision.
+    """
+    given = optim_wrapper.get("type", "OptimWrapper")
+    if given not in ("OptimWrapper", "AmpOptimWrapper", "mmvisionllama.BFloat16OptimWrapper"):
+        raise ValueError(
+            f"--amp replaces OptimWrapper or AmpOptimWrapper, but the config has optim_wrapper.type={given!r}"
+        )
+    if has_bfloat16():
+        scaling = ("loss_scale", "dtype", "use_fsdp")
+        kept = {key: value for key, value in optim_wrapper.items() if key not in scaling}
+        return {**kept, "type": "mmvisionllama.BFloat16OptimWrapper"}
+    return {**optim_wrapper, "type": "AmpOptimWrapper", "dtype": "float16"}

@@ -1,0 +1,53 @@
+"""What is checked before a run leaves a trace: the model, its checkpoints and its data."""
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmvisionllama.checkpoint import check_exact, check_pretrained, check_start
+from mmvisionllama.config import ConfigError
+
+
+def check_training(cfg: Config) -> list[str]:
+    """Check everything that ``cfg`` needs for a training.
+
+    Returns: Remarks for the log.
+    Raises:
+        ConfigError: if a section is missing, the model cannot be built or the data do not fit.
+        CheckpointError: if ``load_from`` or an ``init_cfg`` does not fit the model.
+    """
+    _require_sections(cfg, "train_dataloader", "train_cfg", "optim_wrapper")
+    model = _build_model(cfg)
+    notes = []
+    if cfg.get("resume"):
+        check_exact(model, cfg.load_from)
+    elif cfg.get("load_from"):
+        notes += check_start(model, cfg.load_from)
+    notes += check_pretrained(model)
+    return notes
+
+
+def check_testing(cfg: Config) -> list[str]:
+    """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
+    _require_sections(cfg, "test_dataloader", "test_cfg", "test_evaluator")
+    check_exact(_build_model(cfg), cfg.load_from)
+    return []
+
+
+def _require_sections(cfg: Config, *names: str) -> None:
+    missing = [name for name in names if cfg.get(name) is None]
+    if missing:
+        raise ConfigError(f"{cfg.filename} lacks {', '.join(missing)}")
+
+
+def _build_model(cfg: Config) -> nn.Module:
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    model_cfg = {**cfg.model}
+    if (
+        cfg.get("data_preprocessor") is not None
+    ):  # where classification keeps it; the Runner merges it likewise
+        model_cfg.setdefault("data_preprocessor", cfg.data_preprocessor)
+    try:
+        return MODELS.build(model_cfg)
+    except ValueError as error:
+        raise ConfigError(f"{cfg.filename}: the model cannot be built: {error}") from error

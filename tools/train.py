@@ -1,0 +1,35 @@
+"""Train a model from a config; tools/train.sh starts one process of this for every GPU."""
+
+import argparse
+import sys
+
+from _options import add_run_options
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare the command line, which is frozen: settings belong into the config."""
+    parser = argparse.ArgumentParser(description="Train a model from a config.")
+    parser.add_argument(
+        "config", help="config file, e.g. configs/seg/visionllama_tiny_upernet_digitscenes.py"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="auto|PATH",
+        help="continue from the last checkpoint of the work directory if there is one (auto), or from PATH",
+    )
+    add_run_options(parser, "training")
+    return parser
+
+
+if __name__ == "__main__":
+    args = build_parser().parse_args()
+
+    from mmvisionllama import compat
+
+    compat.prepare()
+
+    from mmvisionllama.engine import launch
+
+    sys.exit(launch.main(launch.train, args))
