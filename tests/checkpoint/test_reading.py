@@ -1,0 +1,103 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+from mmvisionllama.checkpoint import CheckpointError, read_checkpoint, weights_of
+
+
+class RunsCode:
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.witness),)
+
+
+def save(path: Path, content: Any, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_come_back_from_either_file_format(tmp_path: Path, zipped: bool) -> None:
+    weight = torch.arange(3.0)
+    path = save(tmp_path / "a.pth", {"w": weight}, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_checkpoint(path)["w"], weight)
+
+
+def test_the_logged_history_of_mmengine_is_read(tmp_path: Path) -> None:
+    hub = MessageHub("read_checkpoint")
+    for loss in (2.0, 4.0):
+        hub.update_scalar("train/loss", loss)
+    path = save(tmp_path / "a.pth", {"message_hub": hub.state_dict()})
+    history = read_checkpoint(path)["message_hub"]["log_scalars"]["train/loss"]
+    assert history.mean() == 3.0
+
+
+def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path: Path) -> None:
+    witness = tmp_path / "ran"
+    path = save(tmp_path / "a.pth", {"w": torch.ones(1), "x": RunsCode(witness)})
+    with pytest.raises(CheckpointError, match=r"mkdir.*could run code"):
+        read_checkpoint(path)
+    assert not witness.exists()
+
+
+def test_getattr_reaches_nothing_but_the_methods_of_the_history(tmp_path: Path) -> None:
+    class Reaches:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return getattr, (torch.Tensor, "numpy")
+
+    with pytest.raises(CheckpointError, match="getattr"):
+        read_checkpoint(save(tmp_path / "a.pth", {"x": Reaches()}))
+
+
+def test_a_missing_file_is_an_error_with_the_nearest_names(tmp_path: Path) -> None:
+    save(tmp_path / "iter_2000.pth", {})
+    with pytest.raises(
+        CheckpointError, match=r"iter_200\.pth does not exist; nearest files there: iter_2000"
+    ):
+        read_checkpoint(tmp_path / "iter_200.pth")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nor does the folder"):
+        read_checkpoint(tmp_path / "none" / "a.pth")
+
+
+def test_a_truncated_file_is_called_cut_off(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pth", {"w": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match=r"\(2000 bytes\) is cut off"):
+        read_checkpoint(path)
+
+
+def test_a_truncated_file_of_the_old_format_is_called_damaged(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pth", {"w": torch.zeros(1000)}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"<!DOCTYPE html><p>Sign in</p>", "a web page"), (b"weights", "begins with b'weights'"), (b"", "b''")],
+)
+def test_a_file_that_is_no_checkpoint_is_described(tmp_path: Path, content: bytes, named: str) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=named):
+        read_checkpoint(path)
+
+
+def test_weights_are_found_below_state_dict_and_without_the_wrapper_prefix() -> None:
+    weights = weights_of({"state_dict": {"module.w": torch.ones(1)}, "meta": {}}, "a.pth")
+    assert list(weights) == ["w"]
+
+
+def test_a_checkpoint_without_weights_names_what_it_has() -> None:
+    with pytest.raises(CheckpointError, match="'model', 'optimizer'"):
+        weights_of({"model": {"w": torch.ones(1)}, "optimizer": {}}, "a.pth")
