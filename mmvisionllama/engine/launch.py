@@ -44,9 +44,8 @@ def main(job: Callable[[Namespace], Any], args: Namespace) -> int:
         if rank_of(os.environ) == 0:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
     return 0
 
 
@@ -57,12 +56,9 @@ def train(args: Namespace) -> None:
         args: config, work_dir, resume, amp, compile, cfg_options, launcher, seed.
     Raises: one of ``USER_ERRORS``, before the work directory exists.
     """
-    cfg = _load(args)
+    cfg = _load(args, "train_dataloader", "train_cfg", "optim_wrapper")
     if args.amp:
-        try:
-            cfg.optim_wrapper = mixed_precision_wrapper(cfg.optim_wrapper)
-        except ValueError as error:
-            raise LaunchError(str(error)) from error
+        cfg.optim_wrapper = mixed_precision_wrapper(cfg.optim_wrapper)
     notes = _choose_start(cfg, args.resume)
     runner = _start(cfg, check_training, notes)
     runner.register_hook(StartLineHook(training=True))
@@ -79,7 +75,7 @@ def test(args: Namespace) -> dict[str, float]:
     """
     if args.out is not None and (args.out.suffix != ".json" or args.out.is_dir()):
         raise LaunchError(f"--out {args.out}: give the name of a .json file")
-    cfg = _load(args)
+    cfg = _load(args, "test_dataloader", "test_cfg", "test_evaluator")
     cfg.load_from, cfg.resume = str(args.checkpoint), False
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -93,18 +89,19 @@ def test(args: Namespace) -> dict[str, float]:
     started = time.perf_counter()
     metrics = runner.test()
     if args.out is not None and is_main_process():
-        facts = {
-            "config": args.config,
-            "checkpoint": cfg.load_from,
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+        seconds = round(time.perf_counter() - started, 3)
+        facts = {"config": cfg.filename, "checkpoint": cfg.load_from, "seconds": seconds}
         _write_json(args.out, {"metrics": metrics, **facts})
         runner.logger.info("Metrics: %s", args.out)
     return metrics
 
 
-def _load(args: Namespace) -> Config:
+def _load(args: Namespace, *sections: str) -> Config:
+    """Read the config, require that it has ``sections``, and follow the options that every command has."""
     cfg = load_config(args.config, args.cfg_options)
+    missing = [name for name in sections if cfg.get(name) is None]
+    if missing:
+        raise ConfigError(f"{cfg.filename} lacks {', '.join(missing)}")
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = str(args.work_dir)

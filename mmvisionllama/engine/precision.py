@@ -12,6 +12,8 @@ from mmengine.registry import Registry
 from mmengine.runner.amp import autocast
 from torch import nn
 
+from mmvisionllama.engine.distributed import LaunchError
+
 OPTIM_WRAPPERS = Registry(
     MMENGINE_OPTIM_WRAPPERS.name,
     parent=MMENGINE_OPTIM_WRAPPERS,
@@ -41,11 +43,11 @@ def has_bfloat16() -> bool:
 def mixed_precision_wrapper(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
     """Return the config of the mixed-precision counterpart of a plain or an AMP optimizer wrapper.
 
-    Raises: ValueError: for any other wrapper, which may have its own idea of precision.
+    Raises: LaunchError: for any other wrapper, which may have its own idea of precision.
     """
     given = optim_wrapper.get("type", "OptimWrapper")
     if given not in ("OptimWrapper", "AmpOptimWrapper", "mmvisionllama.BFloat16OptimWrapper"):
-        raise ValueError(
+        raise LaunchError(
             f"--amp replaces OptimWrapper or AmpOptimWrapper, but the config has optim_wrapper.type={given!r}"
         )
     if has_bfloat16():

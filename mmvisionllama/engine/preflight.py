@@ -13,10 +13,9 @@ def check_training(cfg: Config) -> list[str]:
 
     Returns: Remarks for the log.
     Raises:
-        ConfigError: if a section is missing, the model cannot be built or the data do not fit.
+        ConfigError: if the model cannot be built or the data do not fit.
         CheckpointError: if ``load_from`` or an ``init_cfg`` does not fit the model.
     """
-    _require_sections(cfg, "train_dataloader", "train_cfg", "optim_wrapper")
     model = _build_model(cfg)
     notes = []
     if cfg.get("resume"):
@@ -29,15 +28,8 @@ def check_training(cfg: Config) -> list[str]:
 
 def check_testing(cfg: Config) -> list[str]:
     """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
-    _require_sections(cfg, "test_dataloader", "test_cfg", "test_evaluator")
     check_exact(_build_model(cfg), cfg.load_from)
     return []
-
-
-def _require_sections(cfg: Config, *names: str) -> None:
-    missing = [name for name in names if cfg.get(name) is None]
-    if missing:
-        raise ConfigError(f"{cfg.filename} lacks {', '.join(missing)}")
 
 
 def _build_model(cfg: Config) -> nn.Module:
