@@ -1,0 +1,33 @@
+"""Pyramid VisionLLaMA-tiny with a small UperNet on DigitScenes, from random values.
+
+tools/train.sh configs/seg/pyramid_visionllama_tiny_upernet_digitscenes.py
+
+One process on two CPU cores, 32 images.
+"""
+
+_base_ = [
+    "../_base_/models/upernet.py",
+    "../_base_/datasets/digitscenes_seg.py",
+    "../_base_/schedules/seg_2k.py",
+    "../_base_/runtime/seg.py",
+]
+model = dict(
+    data_preprocessor=dict(size=(64, 64)),
+    backbone=dict(
+        type="mmvisionllama.PyramidVisionLLaMA",
+        arch="tiny",
+        img_size=64,
+        out_type="featmap",
+        out_indices=(0, 1, 2, 3),
+        window=dict(size=8),  # divides the 16 x 16 grid of the first stage
+        layer_scale=None,
+    ),
+    # GroupNorm gives the same model in one process and in several, on CPU and on GPU.
+    decode_head=dict(
+        in_channels=[32, 64, 128, 160], channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)
+    ),
+    auxiliary_head=dict(
+        in_channels=128, channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)
+    ),
+)
+optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))
