@@ -1,1 +1,17 @@
 """Hooks, constructors and launching code that the hosts do not have."""
+
+from mmvisionllama.engine.curves import CurvesHook
+from mmvisionllama.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from mmvisionllama.engine.pictures import PicturesHook, SegPicturesHook
+from mmvisionllama.engine.precision import BFloat16OptimWrapper
+from mmvisionllama.engine.summary import RunSummaryHook, interruption_recorded
+
+__all__ = [
+    "BFloat16OptimWrapper",
+    "CurvesHook",
+    "LayerDecayOptimWrapperConstructor",
+    "PicturesHook",
+    "RunSummaryHook",
+    "SegPicturesHook",
+    "interruption_recorded",
+]

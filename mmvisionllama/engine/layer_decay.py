@@ -147,8 +147,8 @@ class _Depths:
         self._class = type(self._backbone).__name__
         if not hasattr(self._backbone, "get_layer_depth"):
             raise TypeError(
-                f"{type(self._backbone).__module__}.{self._class} has no get_layer_depth(param_name, prefix), "
-                "which learning rates by depth need; take a backbone that has it, as VisionLLaMA and "
+                f"{type(self._backbone).__module__}.{self._class} has no get_layer_depth(param_name, prefix) "
+                "to ask for learning rates by depth; take a backbone that has it, as VisionLLaMA and "
                 "mmpretrain's VisionTransformer and SwinTransformer, or another optim_wrapper.constructor"
             )
         first = next((name for name, _ in self._backbone.named_parameters()), None)

@@ -1,0 +1,200 @@
+"""Pictures of what a trained model predicts."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mmvisionllama.engine.reports import replaced_when_whole
+from mmvisionllama.registry import HOOKS
+
+_LONGEST_SIDE = 512
+_IGNORED = "ignored"
+
+
+class PicturesHook(Hook):
+    """Draw ``predictions.png`` from a few predictions of every validation and test.
+
+    The pictures are evenly spaced over the data set, so every validation and every run shows the same. Of
+    several processes the first one draws, from what it evaluates itself. Subclasses say what they keep of a
+    prediction (``keep``) and how they draw what was kept (``draw``).
+
+    Args:
+        number: How many predictions to draw.
+        out_dir: A second folder to draw in, besides the work directory.
+    """
+
+    def __init__(self, number: int = 8, out_dir: str | None = None) -> None:
+        if number < 1:
+            raise ValueError(f"number: expected at least 1 picture, got {number}")
+        self.number = number
+        self.out_dir = out_dir
+        self._kept: list[Any] | None = None
+
+    def keep(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> Any:
+        """Return what is needed to draw a prediction, small and in host memory."""
+        raise NotImplementedError
+
+    def draw(self, kept: list[Any], metainfo: dict[str, Any]) -> Figure:
+        """Draw what ``keep`` returned for every picture."""
+        raise NotImplementedError
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Choose the pictures of a validation."""
+        self._choose(runner.val_loop.dataloader)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Choose the pictures of a test."""
+        self._choose(runner.test_loop.dataloader)
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
+    ) -> None:
+        """Keep what was chosen of a batch."""
+        self._collect(outputs or ())
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
+    ) -> None:
+        """Keep what was chosen of a batch."""
+        self._collect(outputs or ())
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Draw the pictures of a validation."""
+        self._write(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Draw the pictures of a test."""
+        self._write(runner)
+
+    def after_run(self, runner: Runner) -> None:
+        """Say so if there was nothing to draw."""
+        if self._kept is None and is_main_process():
+            print_log(
+                f"{type(self).__name__}: nothing was validated, so no predictions.png", logger="current"
+            )
+
+    def _choose(self, dataloader: DataLoader) -> None:
+        total = len(dataloader.sampler)
+        self._metainfo = dataloader.dataset.metainfo
+        self._chosen = set(np.linspace(0, total - 1, min(self.number, total)).round().astype(int).tolist())
+        self._seen, self._kept = 0, []
+
+    def _collect(self, outputs: Sequence[BaseDataElement]) -> None:
+        if not is_main_process():
+            return
+        for sample in outputs:
+            if self._seen in self._chosen:
+                self._kept.append(self.keep(sample, self._metainfo))
+            self._seen += 1
+
+    def _write(self, runner: Runner) -> None:
+        if not self._kept:
+            return
+        figure = self.draw(self._kept, self._metainfo)
+        FigureCanvasAgg(figure)
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        for folder in filter(None, (runner.work_dir, self.out_dir)):
+            with replaced_when_whole(Path(folder) / "predictions.png") as path:
+                path.write_bytes(png.getvalue())
+        self._kept = []
+
+
+@HOOKS.register_module()
+class SegPicturesHook(PicturesHook):
+    """Draw images, their ground truth and the predicted segmentation side by side, with a legend.
+
+    Pixels without a label are drawn as a grey checkerboard, and the legend lists the classes that occur.
+    """
+
+    def keep(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> dict[str, Any]:
+        """Return name, image (RGB) and label maps, at most 512 pixels on the longer side.
+
+        Raises:
+            TypeError: if the model predicts no segmentation.
+        """
+        if "pred_sem_seg" not in sample:
+            raise TypeError(
+                f"SegPicturesHook draws pred_sem_seg, but the model gave {type(sample).__name__} with "
+                f"{sorted(sample.keys())}; take the hook out of the config"
+            )
+        truth = _labels(sample.gt_sem_seg) if "gt_sem_seg" in sample else None
+        predicted = _labels(sample.pred_sem_seg)
+        height, width = predicted.shape
+        shrink = min(1.0, _LONGEST_SIDE / max(height, width))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        image = mmcv.imread(sample.img_path, channel_order="rgb")
+        return {
+            "name": Path(sample.img_path).name,
+            "image": mmcv.imresize(image, size, interpolation="area"),
+            "truth": None if truth is None else mmcv.imresize(truth, size, interpolation="nearest"),
+            "predicted": mmcv.imresize(predicted, size, interpolation="nearest"),
+        }
+
+    def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
+        """Draw one row per image: the image, its ground truth if there is one, and the prediction."""
+        classes, palette = metainfo["classes"], np.asarray(metainfo["palette"], dtype=np.uint8)
+        columns = (
+            ["image", "truth", "predicted"]
+            if any(x["truth"] is not None for x in kept)
+            else ["image", "predicted"]
+        )
+        titles = {"image": "image", "truth": "ground truth", "predicted": "prediction"}
+        maps = [x[key] for x in kept for key in columns[1:] if x[key] is not None]
+        present = sorted(set().union(*(np.unique(x).tolist() for x in maps)))
+        heights = [x["image"].shape[0] / x["image"].shape[1] for x in kept]
+        legend_rows = -(-len(present) // 4)
+        figure = Figure(
+            figsize=(3 * len(columns), 3 * sum(heights) + 0.25 * legend_rows + 0.6),
+            dpi=100,
+            layout="constrained",
+        )
+        axes = figure.subplots(len(kept), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights})
+        for row, one in zip(axes, kept, strict=True):
+            row[0].set_ylabel(one["name"], fontsize="small")
+            for ax, key in zip(row, columns, strict=True):
+                ax.set_xticks([])
+                ax.set_yticks([])
+                if one[key] is not None:
+                    picture = one[key] if key == "image" else _colours(one[key], palette)
+                    ax.imshow(picture, interpolation="nearest")
+        for ax, key in zip(axes[0], columns, strict=True):
+            ax.set_title(titles[key])
+        figure.legend(
+            handles=_legend(present, classes, palette), loc="outside lower center", ncols=4, fontsize="small"
+        )
+        return figure
+
+
+def _labels(pixels: BaseDataElement) -> NDArray:
+    """Return a label map as (H, W) uint16, which holds every class number and 255."""
+    return pixels.data.squeeze(0).cpu().numpy().astype(np.uint16)
+
+
+def _colours(labels: NDArray, palette: NDArray) -> NDArray:
+    rows, columns = np.indices(labels.shape)
+    side = max(2, max(labels.shape) // 32)
+    checks = np.where((rows // side + columns // side) % 2, 200, 120).astype(np.uint8)
+    known = labels < len(palette)
+    return np.where(known[..., None], palette[np.where(known, labels, 0)], checks[..., None])
+
+
+def _legend(present: list[int], classes: Sequence[str], palette: NDArray) -> list[Patch]:
+    handles = [Patch(color=palette[x] / 255, label=classes[x]) for x in present if x < len(palette)]
+    if any(x >= len(palette) for x in present):
+        handles.append(Patch(facecolor="0.78", edgecolor="0.47", hatch="xx", label=_IGNORED))
+    return handles

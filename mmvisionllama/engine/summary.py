@@ -1,0 +1,134 @@
+"""One JSON file that says what a training was and what it reached."""
+
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmvisionllama.engine.reports import ReportHook, replaced_when_whole, validations
+from mmvisionllama.registry import HOOKS
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "mmengine",
+    "mmcv",
+    "mmpretrain",
+    "mmseg",
+    "mmdet",
+    "mmvisionllama",
+)
+_SECONDS = "train_seconds"
+
+
+@HOOKS.register_module()
+class RunSummaryHook(ReportHook):
+    """Write ``summary.json`` in the work directory of every training.
+
+    It is written when training starts and after every validation (``"status": "running"``), at the end
+    (``"finished"``), and by ``interruption_recorded`` when the run ends in an exception (``"interrupted"``).
+    ``"best"`` has an entry for every metric that CheckpointHook's ``save_best`` watches. Seconds count the
+    whole training, also what came before a resume.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock, from where a resumed training stopped it, and write the first summary."""
+        super().before_train(runner)
+        self._start = time.perf_counter() - runner.message_hub.runtime_info.get(_SECONDS, 0.0)
+        if is_main_process():
+            self.report(runner, "running")
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Keep the time in the message hub, which checkpoints hold."""
+        runner.message_hub.update_info(_SECONDS, time.perf_counter() - self._start)
+
+    def interrupted(self, runner: Runner, error: BaseException) -> None:
+        """Say in the summary what ended the training; does nothing if no training had started."""
+        if self._training and is_main_process():
+            self.report(runner, "interrupted", f"{type(error).__name__}: {error}".removesuffix(": "))
+
+    def report(self, runner: Runner, status: str, error: str | None = None) -> None:
+        """Write ``summary.json``; numbers that JSON has no word for (NaN, infinity) become null."""
+        summary = {"status": status, "error": error, **self._facts(runner)}
+        with replaced_when_whole(Path(runner.work_dir) / "summary.json") as path:
+            path.write_text(json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
+
+    def _facts(self, runner: Runner) -> dict[str, Any]:
+        hub = runner.message_hub.runtime_info
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        past = validations(runner)
+        return {
+            "config": _config(runner),
+            "seed": runner.seed,
+            "seconds": round(time.perf_counter() - self._start, 3),
+            "steps": runner.iter,
+            "planned_steps": runner.max_iters,
+            "epochs": runner.epoch,
+            "last_validation": past[-1] if past else None,
+            "last_checkpoint": hub.get("last_ckpt"),
+            "best": _best(runner),
+            "parameters": sum(x.numel() for x in model.parameters()),
+            "trained_parameters": sum(x.numel() for x in model.parameters() if x.requires_grad),
+            "world_size": get_world_size(),
+            "device": str(next(model.parameters()).device),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+
+
+@contextmanager
+def interruption_recorded(runner: Runner) -> Iterator[None]:
+    """Let the summary say how a training ended that raises in this block, where mmengine calls no hook."""
+    try:
+        yield
+    except BaseException as error:
+        for hook in runner.hooks:
+            if isinstance(hook, RunSummaryHook):
+                hook.interrupted(runner, error)
+        raise
+
+
+def _config(runner: Runner) -> dict[str, str | None]:
+    source = runner.cfg.filename
+    dump = Path(runner.work_dir) / (Path(source).name if source else f"{runner.timestamp}.py")
+    return {
+        "name": Path(source).stem if source else runner.experiment_name,
+        "file": str(Path(source).resolve()) if source else None,
+        "resolved": str(dump),
+    }
+
+
+def _best(runner: Runner) -> dict[str, dict[str, Any]]:
+    """Return metric -> the validation that CheckpointHook found best, with its checkpoint."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.save_best]
+    hub, best = runner.message_hub.runtime_info, {}
+    for metric in (name for hook in hooks for name in hook.key_indicators):
+        suffix = "" if f"best_score_{metric}" not in hub else f"_{metric}"
+        score = hub.get(f"best_score{suffix}")
+        reached = next((x for x in validations(runner) if x["metrics"].get(metric) == score), None)
+        if reached:
+            best[metric] = {**reached, "checkpoint": hub.get(f"best_ckpt{suffix}")}
+    return best
+
+
+def _versions() -> dict[str, str]:
+    # Only what the run has imported: asking for more would import it.
+    return {name: str(sys.modules[name].__version__) for name in _PACKAGES if name in sys.modules}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    if isinstance(value, list):
+        return [_finite(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,120 @@
+"""summary.json after trainings that finish, resume, break off, or never train."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmvisionllama.engine import interruption_recorded
+from mmvisionllama.engine.reports import validations
+from mmvisionllama.registry import HOOKS
+
+SUMMARY = {"type": "mmvisionllama.RunSummaryHook"}
+WITHOUT_VALIDATION = {"val_dataloader": None, "val_cfg": None, "val_evaluator": None}
+
+
+@HOOKS.register_module()
+class RaisingHook(Hook):
+    """Raise an error after the third iteration."""
+
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        if runner.iter == 2:
+            raise KeyboardInterrupt
+
+
+def read(runner: Runner) -> dict:
+    return json.loads((Path(runner.work_dir) / "summary.json").read_text())
+
+
+def test_a_finished_training_leaves_a_summary(finished: Runner) -> None:
+    summary = read(finished)
+    size = sum(x.numel() for x in finished.model.parameters())
+    assert (summary["status"], summary["error"]) == ("finished", None)
+    assert (summary["steps"], summary["planned_steps"], summary["seed"]) == (4, 4, 3)
+    assert (summary["parameters"], summary["trained_parameters"], summary["world_size"]) == (size, size, 1)
+    assert summary["seconds"] > 0
+    assert summary["versions"]["torch"] == torch.__version__
+
+
+def test_the_summary_names_the_config_and_its_resolved_form(finished: Runner) -> None:
+    config = read(finished)["config"]
+    assert config["name"] == "squares"
+    assert Path(config["file"]) == Path(finished.work_dir).parent / "squares.py"
+    assert "experiment_name" in Path(config["resolved"]).read_text()
+
+
+def test_the_last_validation_carries_the_metrics_of_the_host(finished: Runner) -> None:
+    last = read(finished)["last_validation"]
+    assert (last["step"], set(last["metrics"])) == (4, {"aAcc", "mIoU", "mAcc"})
+    assert last["metrics"]["mIoU"] == finished.message_hub.get_scalar("val/mIoU").current()
+
+
+def test_the_best_validation_is_the_one_whose_checkpoint_was_kept(finished: Runner) -> None:
+    history = finished.message_hub.get_scalar("val/mIoU").data[0]
+    best = read(finished)["best"]["mIoU"]
+    assert best["metrics"]["mIoU"] == max(history)
+    assert best["step"] == 2 * (1 + int(history.argmax()))
+    assert Path(best["checkpoint"]).name == f"best_mIoU_iter_{best['step']}.pth"
+    assert Path(best["checkpoint"]).is_file()
+    assert Path(read(finished)["last_checkpoint"]).name == "iter_4.pth"
+
+
+def test_an_interrupted_training_says_so_and_what_it_had_reached(build_runner: Callable[..., Runner]) -> None:
+    runner = build_runner(SUMMARY, {"type": "mmvisionllama.RaisingHook"})
+    with pytest.raises(KeyboardInterrupt), interruption_recorded(runner):
+        runner.train()
+    summary = read(runner)
+    assert (summary["status"], summary["error"]) == ("interrupted", "KeyboardInterrupt")
+    assert (summary["steps"], summary["last_validation"]["step"]) == (2, 2)
+
+
+def test_a_training_that_was_killed_leaves_a_running_summary(build_runner: Callable[..., Runner]) -> None:
+    runner = build_runner(SUMMARY, {"type": "mmvisionllama.RaisingHook"})
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert (read(runner)["status"], read(runner)["steps"]) == ("running", 2)
+
+
+def test_a_resumed_training_counts_the_time_and_validations_before(
+    build_runner: Callable[..., Runner],
+) -> None:
+    checkpoint = dict(type="CheckpointHook", by_epoch=False, interval=2, save_best="mIoU")
+    first = build_runner(SUMMARY, default_hooks=dict(checkpoint=checkpoint))
+    first.train()
+    saved = torch.load(read(first)["last_checkpoint"], weights_only=False)["message_hub"]["runtime_info"]
+    longer = dict(type="IterBasedTrainLoop", max_iters=6, val_interval=2)
+    second = build_runner(SUMMARY, train_cfg=longer, resume=True)
+    second.train()
+    summary = read(second)
+    assert (summary["steps"], summary["last_validation"]["step"]) == (6, 6)
+    assert summary["seconds"] > saved["train_seconds"]
+    assert validations(second)[0] == validations(first)[0]
+
+
+def test_a_training_without_validation_has_a_summary_without_metrics(
+    build_runner: Callable[..., Runner],
+) -> None:
+    checkpoint = {"type": "CheckpointHook", "by_epoch": False, "interval": 2}
+    runner = build_runner(SUMMARY, **WITHOUT_VALIDATION, default_hooks={"checkpoint": checkpoint})
+    runner.train()
+    summary = read(runner)
+    assert (summary["status"], summary["last_validation"], summary["best"]) == ("finished", None, {})
+
+
+def test_a_test_writes_no_summary(build_runner: Callable[..., Runner]) -> None:
+    runner = build_runner(SUMMARY)
+    runner.test()
+    assert not (Path(runner.work_dir) / "summary.json").exists()
+
+
+def test_numbers_that_json_cannot_hold_become_null(
+    finished: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finished, "_work_dir", str(tmp_path))
+    monkeypatch.setitem(validations(finished)[-1]["metrics"], "mAcc", float("nan"))
+    finished.call_hook("after_run")
+    assert read(finished)["last_validation"]["metrics"]["mAcc"] is None
