@@ -43,7 +43,8 @@ def _useless_variables(cfg: Config) -> list[Problem]:
         if key.startswith("_") or key in read:
             continue
         meant = nearest(key, ROOT, cutoff=0.8)
-        if meant or not any(cfg[key] == value for value in values_below(settings)):
+        used = any(cfg[key] == value for value in values_below(settings))
+        if not used or (meant and not isinstance(cfg[key], (dict, list, tuple))):  # scalars meet by chance
             text = "no setting has this name and none is computed from it"
             problems.append(Problem(key, text, meant))
     return problems

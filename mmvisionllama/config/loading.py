@@ -12,7 +12,7 @@ from .checking import check_config, helper_variables
 from .errors import ConfigError, Problem
 from .finding import find_config, repository_root
 from .places import ROOT
-from .variables import read_chain
+from .variables import base_files, read_chain
 
 DATA_VARIABLE = "MMVISIONLLAMA_DATA"
 
@@ -55,10 +55,19 @@ def _read(file: Path) -> Config:
     try:
         return Config.fromfile(file)
     except Exception as error:  # a config file is a program: it may fail with anything
-        frames = traceback.extract_tb(error.__traceback__)
-        line = next((f", line {x.lineno}" for x in reversed(frames) if Path(x.filename) in chain), "")
-        where = next((x.filename for x in reversed(frames) if Path(x.filename) in chain), file)
-        raise ConfigError(f"{where}{line}: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        foreign = [
+            (path, *base) for path, tree in chain.items() for base in base_files(tree) if "::" in base[0]
+        ]
+        frames = [x for x in traceback.extract_tb(error.__traceback__) if Path(x.filename) in chain]
+        if frames:
+            reason = f"{frames[-1].filename}, line {frames[-1].lineno}: {reason}"
+        elif foreign:
+            path, base, line = foreign[0]
+            reason = f"{path}, line {line}: the base {base!r} of another package cannot be read ({reason})"
+        else:
+            reason = f"{file}: {reason}"
+        raise ConfigError(reason) from error
 
 
 def _merge(cfg: Config, options: dict[str, Any]) -> list[Problem]:

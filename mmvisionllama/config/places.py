@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from .errors import Problem, nearest
 from .resolving import UnknownType, resolve
 from .signatures import accepted_arguments
-from .sources import keys_read
+from .sources import keys_read, package_keys_read, packages_of
 from .walking import Checker, Rule, Spot
 
 
@@ -57,7 +57,9 @@ def _arguments(function: Callable, *given: str) -> frozenset[str]:
 
 def _train_loop(checker: Checker, value: Any, spot: Spot) -> None:
     if isinstance(value, dict):
-        default = "EpochBasedTrainLoop" if value.get("by_epoch") else "IterBasedTrainLoop"
+        default = None
+        if "by_epoch" in value:
+            default = "EpochBasedTrainLoop" if value["by_epoch"] else "IterBasedTrainLoop"
         checker.component(value, replace(spot, kind="loop"), default, {"by_epoch"})
 
 
@@ -93,8 +95,10 @@ def _optim_wrapper(checker: Checker, value: Any, spot: Spot) -> None:
 
 
 def _custom_keys(wrapper: dict, spot: Spot) -> Rule:
-    """A group of parameters takes the two factors and, beside them, any option of the optimiser."""
+    """A group takes the two factors, any option of the optimiser, and what is read from such groups."""
     options = {"lr_mult", "decay_mult"}
+    for scope in spot.scopes:
+        options |= package_keys_read(scope, r"\w*group")
     try:
         optimizer = resolve(wrapper.get("optimizer", {}).get("type"), "optimizer", spot.scopes)
         options |= _arguments(optimizer, "params")
@@ -149,6 +153,39 @@ def _declared(owner: Callable, argument: str) -> frozenset[str]:
     return frozenset(declared)
 
 
+def _operator(*taken: str) -> Rule:
+    """Return the rule of a layer or function of mmcv.ops; ``taken`` are keys that its callers keep."""
+
+    def rule(checker: Checker, value: Any, spot: Spot) -> None:
+        if isinstance(value, dict):
+            type_ = value.get("type")
+            type_ = f"mmcv.ops.{type_}" if isinstance(type_, str) else type_
+            checker.component({**value, "type": type_}, spot, also=taken)
+
+    return rule
+
+
+def _model_cfg(checker: Checker, value: Any, spot: Spot) -> None:
+    """Training and test options of a model: a name must be read from such a dictionary in its package.
+
+    They are handed down to heads, so the model's own source does not tell.
+    """
+    if not isinstance(value, dict) or spot.owner is None:
+        return
+    packages = packages_of(spot.owner) & {"mmseg", "mmdet"}
+    if not packages:
+        checker.mentioned(value, spot)
+        return
+    known = frozenset().union(*(package_keys_read(x, spot.key) for x in packages))
+    passed_on = frozenset().union(*(package_keys_read(x, r"\w*(?:cfg|config)") for x in packages))
+    unknown = [key for key in value if key not in known | passed_on]
+    checker.unknown(unknown, spot, spot.path, known or passed_on)
+    for key, item in value.items():
+        if key not in unknown:
+            plain = isinstance(item, dict) and "type" not in item and key not in BY_NAME
+            checker.value(item, spot.below(key), _model_cfg if plain else None)
+
+
 def _override(checker: Checker, value: Any, spot: Spot) -> None:
     """An override without a type repeats that of the initialiser around it."""
     if isinstance(value, dict):
@@ -191,9 +228,7 @@ ROOT: Mapping[str, Rule | None] = {
     "env_cfg": keys(
         ("cudnn_benchmark", "resource_limit"),
         mp_cfg=keys(_arguments(set_multi_processing, "distributed")),
-        dist_cfg=keys(
-            _arguments(init_dist, "launcher") | _arguments(torch.distributed.init_process_group)
-        ),
+        dist_cfg=keys(_arguments(init_dist, "launcher") | _arguments(torch.distributed.init_process_group)),
     ),
     # read from the config by the Runner or by the tools, though no argument of the Runner
     "runner_type": None,
@@ -204,6 +239,7 @@ ROOT: Mapping[str, Rule | None] = {
     "compile": keys(_arguments(torch.compile, "model")),
     "activation_checkpointing": None,
     "efficient_conv_bn_eval": None,
+    "strategy": typed("strategy"),
     "tta_model": _MODEL,
     "tta_pipeline": typed("transform"),
     "unchecked": None,
@@ -211,6 +247,7 @@ ROOT: Mapping[str, Rule | None] = {
 
 BY_NAME: Mapping[str, Rule] = {
     "pipeline": kind_for_components("transform"),
+    "switch_pipeline": kind_for_components("transform"),
     "dataset": kind_for_components("dataset"),
     "datasets": kind_for_components("dataset"),
     "metrics": kind_for_components("metric"),
@@ -219,6 +256,12 @@ BY_NAME: Mapping[str, Rule] = {
     "init_cfg": kind_for_components("weight initializer", also=("override",)),
     "norm_cfg": kind_for_components("model", also=("requires_grad",)),
     "augments": kind_for_components("batch augment"),
+    "train_cfg": _model_cfg,
+    "test_cfg": _model_cfg,
+    "nms": _operator("class_agnostic", "split_thr", "max_num"),
+    "dqs_cfg": _operator("class_agnostic", "split_thr", "max_num"),
+    "roi_layer": _operator(),
+    "policies": kind_for_components("transform", also=("magnitude_key", "magnitude_range")),
     "override": _override,
     "data_prefix": _data_prefix,
     "clip_grad": keys(
@@ -226,5 +269,13 @@ BY_NAME: Mapping[str, Rule] = {
         | _arguments(torch.nn.utils.clip_grad_norm_, "parameters")
         | _arguments(torch.nn.utils.clip_grad_value_, "parameters")
     ),
+    # open ends: the reader is another library, or the names are the user's own
     "metainfo": _free,
+    "Albu.transforms": _free,
+    "Albu.bbox_params": _free,
+    "Detectron2Wrapper.detector": _free,
+    "DeepSpeedStrategy.fp16": _free,
+    "DeepSpeedStrategy.zero_optimization": _free,
+    "VPD.diffusion_cfg": _free,
+    "LoRAModel.targets": keys(("type", "alpha", "rank", "drop_rate")),
 }

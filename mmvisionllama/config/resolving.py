@@ -28,8 +28,8 @@ def resolve(type_: str | Callable, kind: str, scopes: Sequence[str]) -> Callable
 
     Args:
         type_: A registered name, with or without a scope, a dotted path, or the class itself.
-        kind: Name of the root registry that the place asks for; the others are tried after it, because
-            components build some of their parts with another registry.
+        kind: Name of the root registry that the place asks for. Models build some of their parts with
+            other registries (samplers, coders, tokenizers), so for "model" those are tried after it.
         scopes: Where a name without a scope is looked for, in this order.
 
     Raises:
@@ -62,12 +62,14 @@ def _find(name: str, kind: str, scope: str) -> Callable | None:
 
 
 def _registries(scope: str, kind: str) -> Iterator[Registry]:
-    """Yield the scope's registries, then mmengine's; of each those of the wanted kind first."""
+    """Yield the scope's own registries of the kind, for models then the others; likewise mmengine's."""
     for name in dict.fromkeys((scope, "mmengine")):
         if not _failed_import(name):
             found = vars(importlib.import_module(f"{name}.registry")).values()
-            own = dict.fromkeys(x for x in found if isinstance(x, Registry))
-            yield from sorted(own, key=lambda registry: registry.root.name != kind)
+            own = [x for x in found if isinstance(x, Registry) and x.scope == name]
+            yield from (x for x in own if x.root.name == kind)
+            if kind == "model":
+                yield from (x for x in own if x.root.name != kind)
 
 
 @functools.cache

@@ -22,6 +22,7 @@ class _KwargsUse:
 
     to_parent: bool = False
     elsewhere: bool = False
+    after: str | None = None  # super(<this class>, self): the search goes on behind it
     read: set[str] = field(default_factory=set)
     fixed: set[str] = field(default_factory=set)
 
@@ -35,8 +36,10 @@ def accepted_arguments(target: Callable) -> Arguments:
         return _own_arguments(target)[0]
     names: set[str] = set()
     fixed: set[str] = set()
+    behind: str | None = None
     for cls in inspect.getmro(target):
-        if "__init__" not in vars(cls):
+        if behind is not None or "__init__" not in vars(cls):
+            behind = None if cls.__name__ == behind else behind
             continue
         own, kwargs_name = _own_arguments(cls.__init__)
         names |= own.names - {"self"} - fixed
@@ -49,6 +52,7 @@ def accepted_arguments(target: Callable) -> Arguments:
             return Arguments(frozenset(names), open=True)
         if not use.to_parent:  # swallowed: whatever is given there has no effect
             return Arguments(frozenset(names))
+        behind = use.after if use.after != cls.__name__ else None
     return Arguments(frozenset(names))
 
 
@@ -86,6 +90,9 @@ class _KwargsVisitor(ast.NodeVisitor):
         if starred and method == "__init__":
             self.use.to_parent = True
             self.use.fixed |= {k.arg for k in node.keywords if k.arg}
+            parent = node.func.value
+            if isinstance(parent, ast.Call) and parent.args and isinstance(parent.args[0], ast.Name):
+                self.use.after = parent.args[0].id
             others = [*node.args, *(k.value for k in node.keywords if k not in starred)]
         elif isinstance(node.func, ast.Attribute) and self._is_kwargs(node.func.value):
             if method in ("pop", "get", "setdefault") and isinstance(node.args[0], ast.Constant):

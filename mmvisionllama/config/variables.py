@@ -22,7 +22,7 @@ def read_chain(path: Path) -> dict[Path, ast.Module]:
     except SyntaxError as error:
         raise ConfigError(f"{path}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     chain = {path: tree}
-    for base, line in _bases(tree):
+    for base, line in base_files(tree):
         if "::" in base:
             continue
         file = (path.parent / base).resolve()
@@ -33,7 +33,8 @@ def read_chain(path: Path) -> dict[Path, ast.Module]:
     return chain
 
 
-def _bases(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def base_files(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the bases that a config file names, with the line of each."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and "_base_" in map(_name, node.targets):
             for part in ast.walk(node.value):
@@ -49,7 +50,8 @@ def read_variables(filename: str | None) -> frozenset[str]:
     """Return the names that the file which assigns them last, or one that inherits it, reads again."""
     read: set[str] = set()
     assigned: set[str] = set()
-    for tree in read_chain(Path(filename)).values() if filename else ():
+    file = Path(filename or "")
+    for tree in read_chain(file).values() if file.is_file() else ():
         nodes = list(ast.walk(tree))
         names = [node for node in nodes if isinstance(node, ast.Name)]
         stored = {node.id for node in names if isinstance(node.ctx, ast.Store)} - assigned

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..registry import SCOPE
-from .errors import Problem
+from .errors import Problem, nearest
 from .resolving import UnknownType, resolve
 from .signatures import accepted_arguments
-from .sources import can_be_searched, vocabulary
+from .sources import can_be_searched, keys_taken, package_of, says, vocabulary
 
 _MARKS = frozenset({"type", "_scope_"})  # what mmengine's builders take away themselves
 
@@ -30,6 +30,10 @@ class Spot:
     @property
     def key(self) -> str:
         return next((x for x in reversed(self.path.split(".")) if not x.isdigit()), "")
+
+    @property
+    def owner_name(self) -> str:
+        return getattr(self.owner, "__name__", "")
 
     def below(self, key: str | int) -> "Spot":
         return replace(self, path=f"{self.path}.{key}" if self.path else str(key))
@@ -56,7 +60,7 @@ class Checker:
             for index, item in enumerate(value):
                 self.value(item, spot.below(index), rule)
             return
-        rule = rule or self._by_name.get(spot.key)
+        rule = rule or self._by_name.get(f"{spot.owner_name}.{spot.key}") or self._by_name.get(spot.key)
         if rule is not None:
             rule(self, value, spot)
         elif isinstance(value, dict):
@@ -80,15 +84,20 @@ class Checker:
         try:
             target = resolve(type_, spot.kind, spot.scopes)
         except UnknownType as error:
+            if spot.owner and isinstance(type_, str) and says(spot.owner, type_):
+                self.mentioned(cfg, spot)  # no component: the owner itself tells these types apart
+                return None
             self.problems.append(Problem(f"{spot.path}.type", str(error), error.nearest))
             return None
         arguments = accepted_arguments(target)
         allowed = arguments.names | frozenset(also)
+        if spot.owner:
+            allowed |= keys_taken(spot.owner, spot.key)
         unknown = [key for key in cfg if key not in allowed | _MARKS]
         if arguments.open:
             unknown = self.unheard_of(unknown, target)
-        self.unknown(unknown, spot, getattr(target, "__name__", repr(target)), allowed)
         inner = replace(spot, owner=target, scopes=_scopes_inside(target, spot))
+        self.unknown(unknown, spot, inner.owner_name, allowed)
         for key, value in cfg.items():
             if key not in _MARKS and key not in unknown:
                 self.value(value, inner.below(key))
@@ -107,7 +116,11 @@ class Checker:
     def mentioned(self, cfg: dict, spot: Spot) -> None:
         """Check a dictionary that no table describes: its keys must be words of the owner's sources."""
         unknown = self.unheard_of(cfg, spot.owner) if spot.owner else []
-        self.unknown(unknown, spot, f"nothing that {getattr(spot.owner, '__module__', '')} is made of", ())
+        for key in unknown:
+            words = f"no source that {spot.owner_name} is made of mentions {key!r}"
+            self.problems.append(
+                Problem(spot.below(key).path, words, nearest(key, vocabulary(spot.owner), 0.75))
+            )
         for key, value in cfg.items():
             if key not in unknown:
                 self.value(value, spot.below(key))
@@ -131,5 +144,5 @@ class Checker:
 
 def _scopes_inside(target: Callable, spot: Spot) -> tuple[str, ...]:
     """Our networks build their parts from our own registry first, whatever the default scope."""
-    ours = target.__module__.partition(".")[0] == SCOPE and spot.kind == "model"
+    ours = package_of(target) == SCOPE and spot.kind == "model"
     return tuple(dict.fromkeys((SCOPE, *spot.scopes))) if ours else spot.scopes
