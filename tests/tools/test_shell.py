@@ -1,0 +1,215 @@
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tools.commands import REPOSITORY, TOY, logged_losses, run
+
+OURS = (
+    "GPUS",
+    "NPROC",
+    "NNODES",
+    "NODE_RANK",
+    "NODES",
+    "PARTITION",
+    "ACCOUNT",
+    "TIME",
+    "JOB_NAME",
+    "SRUN_ARGS",
+)
+FOREIGN = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "CPUS_PER_TASK", "PYTHONPATH")
+
+# Says that it sees two GPUs, and prints how it was called for anything else.
+INTERPRETER = """#!/bin/bash
+if [ "$1" = -c ]; then echo "${VISIBLE:-2}"; else echo "$@ OMP_NUM_THREADS=${OMP_NUM_THREADS:-}"; fi
+"""
+# Starts every task on this machine, as srun does on those that it was given.
+SRUN = """#!/bin/bash
+for tasks; do [ "$before" = --ntasks ] && break; before=$tasks; done
+while [ "${1##*/}" != "${PYTHON##*/}" ]; do shift; done
+export SLURM_JOB_ID=$$ SLURM_STEP_ID=0 SLURM_NTASKS=$tasks SLURM_STEP_NUM_NODES=1
+for ((task = 0; task < tasks; task++)); do
+    SLURM_PROCID=$task SLURM_LOCALID=$task "$@" & children+=($!)
+done
+for child in "${children[@]}"; do wait "$child" || exit; done
+"""
+
+
+@pytest.fixture(scope="module")
+def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """The losses of one process with a global batch of 4."""
+    work_dir = tmp_path_factory.mktemp("alone") / "run"
+    assert run("train", TOY, "--work-dir", work_dir) == 0
+    return logged_losses(work_dir)
+
+
+def executable(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def call(
+    script: str | Path, *arguments: str | Path, cwd: Path, **variables: object
+) -> subprocess.CompletedProcess:
+    """Run a script of ``tools`` with these variables, and with none of its own from around the tests."""
+    clean = {k: v for k, v in os.environ.items() if k not in (*OURS, *FOREIGN) and not k.startswith("SLURM_")}
+    clean["PYTHON"] = os.environ.get("PYTHON") or sys.executable
+    clean |= {name: str(value) for name, value in variables.items()}
+    command = [str(REPOSITORY / "tools" / script), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=300)
+
+
+def called(script: str, *arguments: str, folder: Path, **variables: object) -> str:
+    """Return how a script calls its interpreter, or the error that it prints."""
+    interpreter = executable(folder, "interpreter", INTERPRETER)
+    result = call(script, *arguments, cwd=folder, PYTHON=interpreter, **variables)
+    assert (result.returncode == 0) == (result.stderr == "")
+    return result.stdout + result.stderr
+
+
+def test_training_and_testing_work_from_any_directory_and_through_a_link(
+    tmp_path: Path, losses: dict[int, float]
+) -> None:
+    (tmp_path / "train").symlink_to(REPOSITORY / "tools" / "train.sh")
+    trained = call(tmp_path / "train", TOY, cwd=tmp_path, GPUS=0)
+    assert trained.returncode == 0, trained.stderr
+    work_dir = tmp_path / "work_dirs" / "toy_config"
+    assert logged_losses(work_dir) == losses
+    tested = call("test.sh", TOY, work_dir / "iter_3.pth", "--out", "a.json", cwd=tmp_path, GPUS=0)
+    assert tested.returncode == 0, tested.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["metrics"].keys() == {"error"}
+
+
+def test_two_processes_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losses: dict[int, float]) -> None:
+    half = "train_dataloader.batch_size=2"
+    result = call("train.sh", TOY, "--work-dir", "run", "--cfg-options", half, cwd=tmp_path, GPUS=0, NPROC=2)
+    assert result.returncode == 0, result.stderr
+    assert "global batch 4 = 2 processes x 2" in result.stdout + result.stderr
+    assert logged_losses(tmp_path / "run") == pytest.approx(losses, rel=1e-5)
+
+
+def test_two_slurm_tasks_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losses: dict[int, float]) -> None:
+    executable(tmp_path, "srun", SRUN)
+    result = call(
+        "slurm_train.sh",
+        TOY,
+        "--work-dir",
+        "run",
+        "--cfg-options",
+        "train_dataloader.batch_size=2",
+        cwd=tmp_path,
+        PATH=f"{tmp_path}:{os.environ['PATH']}",
+        GPUS=0,
+        NPROC=2,
+    )
+    assert result.returncode == 0, result.stderr
+    assert logged_losses(tmp_path / "run") == pytest.approx(losses, rel=1e-5)
+
+
+def test_an_error_of_two_processes_is_printed_once_without_a_traceback(tmp_path: Path) -> None:
+    changed = "model.backbone.width=7"
+    result = call("train.sh", TOY, "--cfg-options", changed, cwd=tmp_path, GPUS=0, NPROC=2)
+    assert result.returncode == 2
+    assert result.stderr.count("width must be even, got 7") == 1
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["train.sh", "test.sh", "slurm_train.sh", "slurm_test.sh"])
+def test_help_names_the_variables_and_the_options(tmp_path: Path, script: str) -> None:
+    result = call(script, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert f"Usage: tools/{script} CONFIG" in result.stdout
+    assert re.search(r"^  GPUS +GPUs of", result.stdout, re.MULTILINE)
+    assert "--cfg-options" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "--standalone --nproc-per-node 2 "),
+        ({"GPUS": 1}, "tools/train.py a.py --amp --launcher none"),
+        ({"GPUS": 0}, "tools/train.py a.py --amp --launcher none"),
+        ({"VISIBLE": 0}, "tools/train.py a.py --amp --launcher none"),
+        ({"GPUS": 0, "NPROC": 3}, "--standalone --nproc-per-node 3 "),
+        (
+            {"NNODES": 2, "NODE_RANK": 1, "MASTER_ADDR": "10.0.0.1", "GPUS": 1},
+            "--nnodes 2 --node-rank 1 --master-addr 10.0.0.1 --master-port 29500 --nproc-per-node 1 ",
+        ),
+    ],
+)
+def test_the_variables_decide_how_many_processes_start(
+    tmp_path: Path, variables: dict[str, object], expected: str
+) -> None:
+    text = called("train.sh", "a.py", "--amp", folder=tmp_path, **variables)
+    assert expected in text
+    assert ("--launcher pytorch" in text) == ("nproc-per-node" in text)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"GPUS": 3}, "GPUS=3, but 2 are visible"),
+        ({"GPUS": "two"}, "GPUS=two must be a whole number"),
+        ({"GPUS": 1, "NPROC": 2}, "NPROC=2 counts processes on CPUs"),
+        ({"NPROC": 0, "GPUS": 0}, "NPROC=0 must be a whole number of at least 1"),
+        ({"NNODES": 2}, "NNODES=2 needs NODE_RANK"),
+        ({"NNODES": 2, "NODE_RANK": 0}, "NNODES=2 needs MASTER_ADDR"),
+        ({"NNODES": 2, "NODE_RANK": 2, "MASTER_ADDR": "a"}, "NODE_RANK=2 must be below NNODES=2"),
+    ],
+)
+def test_variables_that_cannot_work_are_errors(
+    tmp_path: Path, variables: dict[str, object], message: str
+) -> None:
+    assert f"error: {message}" in called("train.sh", "a.py", folder=tmp_path, **variables)
+
+
+def test_processes_share_the_cores(tmp_path: Path) -> None:
+    text = called("train.sh", "a.py", folder=tmp_path, GPUS=0, NPROC=1000, OMP_NUM_THREADS="")
+    assert "OMP_NUM_THREADS=1\n" in text
+
+
+def test_a_missing_interpreter_is_an_error_with_the_fix(tmp_path: Path) -> None:
+    result = call("train.sh", "a.py", cwd=tmp_path, PYTHON="no-such-python")
+    assert result.returncode == 2
+    assert "no interpreter no-such-python; run 'make setup'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "--nodes 1 --ntasks 1 --ntasks-per-node 1 --cpus-per-task 8 --kill-on-bad-exit=1 --gres gpu:1 "),
+        ({"NODES": 2, "GPUS": 8}, "--nodes 2 --ntasks 16 --ntasks-per-node 8 --cpus-per-task 8 "),
+        ({"GPUS": 0, "NPROC": 4}, "--ntasks 4 --ntasks-per-node 4 --cpus-per-task 8 --kill-on-bad-exit=1 /"),
+        ({"SLURM_NNODES": 3, "SLURM_GPUS_ON_NODE": 4}, "--nodes 3 --ntasks 12 --ntasks-per-node 4 "),
+        (
+            {"PARTITION": "a100", "ACCOUNT": "us", "TIME": "2:00", "SRUN_ARGS": "--qos=high --exclusive"},
+            "--partition a100 --account us --time 2:00 --qos=high --exclusive /",
+        ),
+    ],
+)
+def test_srun_is_asked_for_what_the_variables_say(
+    tmp_path: Path, variables: dict[str, object], expected: str
+) -> None:
+    executable(tmp_path, "srun", '#!/bin/bash\necho "$@"\n')
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    text = called("slurm_test.sh", "a.py", "b.pth", folder=tmp_path, PATH=path, **variables)
+    assert expected in text
+    assert text.endswith(f"-u {REPOSITORY}/tools/test.py a.py b.pth --launcher slurm\n")
+
+
+def test_a_machine_without_srun_is_told_what_to_use(tmp_path: Path) -> None:
+    for name in ("bash", "dirname", "readlink", "env"):
+        (tmp_path / name).symlink_to(
+            next(Path(x, name) for x in ("/bin", "/usr/bin") if Path(x, name).exists())
+        )
+    text = called("slurm_train.sh", "a.py", folder=tmp_path, PATH=tmp_path)
+    assert "srun not found" in text
+    assert "use tools/train.sh" in text

@@ -1,0 +1,58 @@
+"""A regression that trains in milliseconds, for tests of the commands rather than of models."""
+
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel, BaseModule
+from mmengine.registry import DATASETS, METRICS, MODELS
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+@MODELS.register_module()
+class ToyBackbone(BaseModule):
+    def __init__(self, width: int = 8, frozen: bool = False, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        if width % 2:
+            raise ValueError(f"width must be even, got {width}")
+        self.hidden = nn.Linear(4, width).requires_grad_(not frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.hidden(x).tanh()
+
+
+@MODELS.register_module()
+class ToyRegression(BaseModel):
+    def __init__(self, backbone: dict) -> None:
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        self.head = nn.Linear(self.backbone.hidden.out_features, 1)
+
+    def forward(self, inputs: Tensor, target: Tensor, mode: str = "tensor") -> Any:
+        predicted = self.head(self.backbone(inputs)).squeeze(1)
+        if mode == "loss":
+            return {"loss": (predicted - target).square().mean()}
+        return [{"error": x} for x in (predicted - target).abs()]
+
+
+@DATASETS.register_module()
+class ToyPoints(Dataset):
+    def __init__(self, count: int = 32) -> None:
+        self.metainfo = {}
+        self.points = torch.randn(count, 4, generator=torch.Generator().manual_seed(1))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"inputs": self.points[index], "target": self.points[index].prod()}
+
+
+@METRICS.register_module()
+class ToyError(BaseMetric):
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results += [x["error"].item() for x in data_samples]
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        return {"error": sum(results) / len(results)}
