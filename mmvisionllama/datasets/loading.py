@@ -1,0 +1,104 @@
+"""Reading images from files, some of which are broken."""
+
+import zlib
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
+from mmengine import fileio
+from mmengine.logging import print_log
+from numpy.typing import NDArray
+
+from mmvisionllama.registry import TRANSFORMS
+
+# What Pillow, OpenCV and the file systems raise on files that are missing, cut off or no images.
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zlib.error, cv2.error)
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
+
+
+class CorruptImageError(OSError):
+    """Images cannot be read: more than the training may skip, or one that an evaluation needs."""
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromFile(MMCVLoadImageFromFile):
+    """Load an image; in training, name and skip a corrupt one.
+
+    A skipped image is None, for which the data set draws another one. A file that was cut off counts as corrupt,
+    although decoders fill its rest with grey.
+
+    Args:
+        to_float32: As in mmcv.
+        color_type: As in mmcv.
+        imdecode_backend: As in mmcv.
+        backend_args: As in mmcv.
+        max_corrupt: Corrupt files that each loading process skips before it gives up. An evaluation must say 0,
+            for its metric would be that of fewer images.
+
+    Raises:
+        CorruptImageError: names every corrupt file and what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        to_float32: bool = False,
+        color_type: str = "color",
+        imdecode_backend: str = "cv2",
+        *,
+        backend_args: dict | None = None,
+        max_corrupt: int = 10,
+    ) -> None:
+        super().__init__(to_float32, color_type, imdecode_backend, backend_args=backend_args)
+        if max_corrupt < 0:
+            raise ValueError(f"max_corrupt: expected a number of files >= 0, got {max_corrupt}")
+        self.max_corrupt = max_corrupt
+        self._corrupt: dict[str, str] = {}
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """Add ``img``, ``img_shape`` and ``ori_shape`` (height, width) to ``results``, or return None."""
+        path = results["img_path"]
+        try:
+            image = self._read(path)
+        except _UNREADABLE as error:
+            self._skip(path, error)
+            return None
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
+        return results
+
+    def _read(self, path: str) -> NDArray:
+        content = fileio.get(path, backend_args=self.backend_args)
+        if is_cut_off(content):
+            raise ValueError("the file is cut off")
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise ValueError("the file holds no image that can be decoded")
+        return image
+
+    def _skip(self, path: str, error: Exception) -> None:
+        known = path in self._corrupt
+        self._corrupt[path] = f"{type(error).__name__}: {error}"
+        if len(self._corrupt) > self.max_corrupt:
+            files = "".join(f"\n  {name}: {reason}" for name, reason in self._corrupt.items())
+            raise CorruptImageError(
+                f"{len(self._corrupt)} corrupt images, and max_corrupt={self.max_corrupt} allows no more:{files}"
+            ) from error
+        if not known:
+            count = f"{len(self._corrupt)} of at most {self.max_corrupt}"
+            print_log(
+                f"Skipped a corrupt image ({count}): {path}: {self._corrupt[path]}", "current", level=30
+            )
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, max_corrupt={self.max_corrupt})"
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Say whether a JPEG or PNG file ends before its picture does; other formats are not judged."""
+    if content.startswith(_JPEG):
+        # Inside a scan these bytes cannot occur; before it they may, as in an embedded thumbnail.
+        scan = content.rfind(b"\xff\xda")
+        return content.find(b"\xff\xd9", max(scan, 0)) < 0
+    return content.startswith(_PNG) and content.find(b"IEND", -64) < 0
