@@ -1,5 +1,6 @@
 """Reading images from files, some of which are broken."""
 
+import logging
 import zlib
 from typing import Any
 
@@ -26,16 +27,16 @@ class CorruptImageError(OSError):
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """Load an image; in training, name and skip a corrupt one.
 
-    A skipped image is None, for which the data set draws another one. A file that was cut off counts as corrupt,
-    although decoders fill its rest with grey.
+    A skipped image is None, for which the data set draws another one. A file that was cut off counts as
+    corrupt, although decoders fill its rest with grey.
 
     Args:
         to_float32: As in mmcv.
         color_type: As in mmcv.
         imdecode_backend: As in mmcv.
         backend_args: As in mmcv.
-        max_corrupt: Corrupt files that each loading process skips before it gives up. An evaluation must say 0,
-            for its metric would be that of fewer images.
+        max_corrupt: Corrupt files that each loading process skips before it gives up. An evaluation must say
+            0, for its metric would be that of fewer images.
 
     Raises:
         CorruptImageError: names every corrupt file and what is wrong with it.
@@ -83,13 +84,12 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         if len(self._corrupt) > self.max_corrupt:
             files = "".join(f"\n  {name}: {reason}" for name, reason in self._corrupt.items())
             raise CorruptImageError(
-                f"{len(self._corrupt)} corrupt images, and max_corrupt={self.max_corrupt} allows no more:{files}"
+                f"{len(self._corrupt)} corrupt images, max_corrupt={self.max_corrupt} allows no more:{files}"
             ) from error
         if not known:
             count = f"{len(self._corrupt)} of at most {self.max_corrupt}"
-            print_log(
-                f"Skipped a corrupt image ({count}): {path}: {self._corrupt[path]}", "current", level=30
-            )
+            message = f"Skipped a corrupt image ({count}): {path}: {self._corrupt[path]}"
+            print_log(message, "current", logging.WARNING)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, max_corrupt={self.max_corrupt})"

@@ -95,7 +95,7 @@ def test_the_same_corrupt_file_counts_and_is_logged_once(
 
 def test_one_corrupt_file_too_many_ends_the_run_and_lists_them_all(tmp_path: Path) -> None:
     dataset = folder_of(tmp_path, corrupt=3, max_corrupt=2)
-    with pytest.raises(CorruptImageError, match=r"3 corrupt images, and max_corrupt=2") as error:
+    with pytest.raises(CorruptImageError, match=r"3 corrupt images, max_corrupt=2") as error:
         for index in range(3):
             dataset[index]
     assert all(f"{index}.jpg: ValueError: the file is cut off" in str(error.value) for index in range(3))
