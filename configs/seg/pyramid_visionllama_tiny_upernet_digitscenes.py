@@ -26,8 +26,6 @@ model = dict(
     decode_head=dict(
         in_channels=[32, 64, 128, 160], channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)
     ),
-    auxiliary_head=dict(
-        in_channels=128, channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)
-    ),
+    auxiliary_head=dict(in_channels=128, channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
 )
 optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))

@@ -10,7 +10,7 @@ train_dataloader = dict(
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
         pipeline=[
             dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="LoadAnnotations", reduce_zero_label=True),
+            dict(type="LoadAnnotations"),
             # No flips: a mirrored digit is another digit or none.
             dict(type="RandomResize", scale=(64, 64), ratio_range=(0.8, 1.25), keep_ratio=True),
             dict(type="RandomCrop", crop_size=(64, 64)),
@@ -29,7 +29,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=[
             dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="LoadAnnotations", reduce_zero_label=True),
+            dict(type="LoadAnnotations"),
             dict(type="PackSegInputs"),
         ],
     ),

@@ -6,7 +6,6 @@ default_hooks = dict(
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2000, max_keep_ckpts=2, save_best="mIoU"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    visualization=dict(type="SegVisualizationHook"),
 )
 custom_hooks = [
     dict(type="mmvisionllama.RunSummaryHook"),
@@ -21,7 +20,6 @@ env_cfg = dict(
 )
 randomness = dict(seed=0)
 
-visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")], name="visualizer")
 log_processor = dict(by_epoch=False)
 log_level = "INFO"
 load_from = None
