@@ -1,6 +1,7 @@
 """From the path of a config file to the configuration that a run uses."""
 
 import os
+import textwrap
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .checking import check_config, helper_variables
-from .errors import ConfigError, Problem
+from .errors import ConfigError, Problem, nearest
 from .finding import find_config, repository_root
 from .places import ROOT
 from .variables import base_files, read_chain
@@ -18,7 +19,7 @@ DATA_VARIABLE = "MMVISIONLLAMA_DATA"
 
 
 def data_root_base() -> Path:
-    """Return the folder that stands for ``data/`` in every config: $MMVISIONLLAMA_DATA, else the repository's."""
+    """Return the folder that ``data/`` stands for: $MMVISIONLLAMA_DATA, else that of the repository."""
     given = os.environ.get(DATA_VARIABLE)
     return Path(given).expanduser().absolute() if given else repository_root() / "data"
 
@@ -44,7 +45,7 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
         listing = "".join(f"\n  {problem}" for problem in dict.fromkeys(problems))
         raise ConfigError(f"{file} cannot be used:{listing}", problems)
     for key in helper_variables(cfg):
-        del cfg[key]
+        cfg.pop(key)
     _move_data_roots(cfg)
     cfg.setdefault("work_dir", str(Path("work_dirs", file.stem)))
     return cfg
@@ -79,12 +80,14 @@ def _merge(cfg: Config, options: dict[str, Any]) -> list[Problem]:
             try:
                 cfg.merge_from_dict({path: value})
             except (KeyError, TypeError, IndexError) as error:
-                problems.append(Problem(path, f"cannot be set: {error}"))
+                reason = textwrap.shorten(str(error.args[0]), 100)
+                problems.append(Problem(path, f"cannot be set: {reason}"))
         elif name in cfg:
             text = "only helps to write the config file; set what is computed from it"
             problems.append(Problem(path, text, None, tuple(_paths_of(cfg, cfg[name]))))
         else:
-            problems.append(Problem.unknown_key(name, "the config", ROOT))
+            text = f"there is no setting {name!r}"
+            problems.append(Problem(path, text, nearest(name, ROOT), tuple(sorted(ROOT))))
     return problems
 
 
