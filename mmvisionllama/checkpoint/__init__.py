@@ -2,7 +2,12 @@
 
 from mmvisionllama.checkpoint.checks import check_exact, check_pretrained, check_start
 from mmvisionllama.checkpoint.matching import Match, compare
-from mmvisionllama.checkpoint.reading import CheckpointError, read_checkpoint, weights_of
+from mmvisionllama.checkpoint.reading import (
+    CheckpointError,
+    make_mmengine_read_safely,
+    read_checkpoint,
+    weights_of,
+)
 
 __all__ = [
     "CheckpointError",
@@ -11,6 +16,7 @@ __all__ = [
     "check_pretrained",
     "check_start",
     "compare",
+    "make_mmengine_read_safely",
     "read_checkpoint",
     "weights_of",
 ]

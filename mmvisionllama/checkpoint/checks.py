@@ -16,7 +16,7 @@ def check_exact(model: nn.Module, path: str) -> None:
 
     Raises: CheckpointError: listing the weights of either side that the other lacks.
     """
-    match = match_weights(model, weights_of(read_checkpoint(path), path))
+    match = match_weights(model, weights_of(read_checkpoint(path, lazy=True), path))
     if not match.exact:
         raise CheckpointError(
             f"{path} is a checkpoint of another model:\n{match.describe()}\n"
@@ -30,7 +30,7 @@ def check_start(model: nn.Module, path: str) -> list[str]:
     Returns: One line about the weights that are new or left over, none if the checkpoint fits exactly.
     Raises: CheckpointError: listing both sides.
     """
-    match = match_weights(model, weights_of(read_checkpoint(path), path))
+    match = match_weights(model, weights_of(read_checkpoint(path, lazy=True), path))
     core = "backbone." if hasattr(model, "backbone") else ""
     if match.differing or not any(name.startswith(core) for name in match.matched):
         raise CheckpointError(
@@ -65,7 +65,7 @@ def match_weights(model: nn.Module, weights: dict[str, Tensor]) -> Match:
 
 def _check_module(name: str, module: nn.Module, init_cfg: dict[str, Any]) -> list[str]:
     path, prefix = init_cfg["checkpoint"], init_cfg.get("prefix") or ""
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, lazy=True)
     if _loads_by_itself(module):
         match = _match_own_loading(module)
     else:

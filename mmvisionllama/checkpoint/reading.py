@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 
@@ -41,11 +42,13 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be used: missing, damaged, unsafe or of another architecture."""
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, lazy: bool = False) -> dict[str, Any]:
     """Return what a checkpoint file holds, its tensors on the CPU.
 
     Args:
         path: A file, or an ``http(s)`` address, which torch downloads into its cache once.
+        lazy: Map the file into memory instead of reading it, to look at little of it. Nobody may write into
+            the file while the tensors are in use.
     Raises: CheckpointError: if it does not exist (with the nearest names), is damaged, is no checkpoint, or
         holds anything but tensors, plain values and what mmengine is known to save.
     """
@@ -55,12 +58,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         path = Path(path).expanduser()
         is_zip = _check_is_checkpoint(path)
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=lazy and is_zip)
         except pickle.UnpicklingError as error:
             raise CheckpointError(_refusal(path, error)) from error
         except (RuntimeError, EOFError, OSError) as error:
             raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
     return _require_dict(path, content)
+
+
+def make_mmengine_read_safely() -> None:
+    """Let mmengine and the hosts read checkpoints by ``read_checkpoint`` for the rest of the process.
+
+    Their own loader runs the code in a file that it cannot read safely.
+    """
+    CheckpointLoader.register_scheme(("", "http://", "https://"), _load_from_safe_reader, force=True)
 
 
 def weights_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Tensor]:
@@ -91,6 +102,11 @@ def require_file(path: str | Path) -> Path:
     hint = f"nearest files there: {', '.join(nearest)}" if nearest else f"{folder} holds no checkpoint"
     problem = "is a folder, not a checkpoint file" if path.is_dir() else "does not exist"
     raise CheckpointError(f"checkpoint {path} {problem}; {hint}")
+
+
+def _load_from_safe_reader(filename: str, map_location: Any = None) -> dict[str, Any]:
+    # Whoever asks copies the tensors into a model or an optimizer, which keep their device.
+    return read_checkpoint(filename)
 
 
 def _is_url(path: str | Path) -> bool:

@@ -15,7 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import distributed as dist
 
-from mmvisionllama.checkpoint.reading import CheckpointError, require_file
+from mmvisionllama.checkpoint.reading import CheckpointError, make_mmengine_read_safely, require_file
 from mmvisionllama.config import ConfigError, load_config
 from mmvisionllama.engine.distributed import (
     LaunchError,
@@ -146,6 +146,7 @@ def _draw_in(cfg: Config, folder: Path) -> None:
 
 def _start(cfg: Config, check: Callable[[Config], list[str]], notes: list[str]) -> Runner:
     """Check, join the other processes and build the Runner, which creates the work directory."""
+    make_mmengine_read_safely()
     # The other processes wait for the first one in init_distributed, and end with it if it fails.
     if rank_of(os.environ) == 0 or cfg.launcher == "none":
         notes = notes + check(cfg)

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 from mmengine.logging import MessageHub
+from mmengine.runner import CheckpointLoader
 
-from mmvisionllama.checkpoint import CheckpointError, read_checkpoint, weights_of
+from mmvisionllama.checkpoint import CheckpointError, make_mmengine_read_safely, read_checkpoint, weights_of
 
 
 class RunsCode:
@@ -22,11 +23,12 @@ def save(path: Path, content: Any, **options: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize("lazy", [True, False])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_tensors_come_back_from_either_file_format(tmp_path: Path, zipped: bool) -> None:
+def test_tensors_come_back_from_either_file_format(tmp_path: Path, zipped: bool, lazy: bool) -> None:
     weight = torch.arange(3.0)
     path = save(tmp_path / "a.pth", {"w": weight}, _use_new_zipfile_serialization=zipped)
-    assert torch.equal(read_checkpoint(path)["w"], weight)
+    assert torch.equal(read_checkpoint(path, lazy=lazy)["w"], weight)
 
 
 def test_the_logged_history_of_mmengine_is_read(tmp_path: Path) -> None:
@@ -43,6 +45,16 @@ def test_code_in_a_checkpoint_is_named_and_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "a.pth", {"w": torch.ones(1), "x": RunsCode(witness)})
     with pytest.raises(CheckpointError, match=r"mkdir.*could run code"):
         read_checkpoint(path)
+    assert not witness.exists()
+
+
+def test_mmengine_reads_safely_once_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CheckpointLoader, "_schemes", dict(CheckpointLoader._schemes))
+    witness = tmp_path / "ran"
+    path = save(tmp_path / "a.pth", {"x": RunsCode(witness)})
+    make_mmengine_read_safely()
+    with pytest.raises(CheckpointError, match="mkdir"):
+        CheckpointLoader.load_checkpoint(str(path))
     assert not witness.exists()
 
 
