@@ -56,7 +56,7 @@ def test_the_tool_reports_rate_memory_and_parameters_of_every_model(tmp_path: Pa
         "--out",
     ]
     done = subprocess.run(
-        [*map(str, command), *options, str(tmp_path / "out.json")],
+        [*map(str, command), *options, "--out", str(tmp_path / "out.json")],
         capture_output=True,
         text=True,
         cwd=tmp_path,
