@@ -4,6 +4,7 @@ from mmengine.config import Config
 
 from .errors import Problem, nearest
 from .places import BY_NAME, ROOT
+from .resolving import SCOPES, import_failure
 from .variables import read_variables, values_below
 from .walking import Checker, Spot
 
@@ -15,7 +16,11 @@ def check_config(cfg: Config) -> list[Problem]:
     ``unchecked``, key paths with all below them, is left out.
     """
     checker = Checker(BY_NAME, cfg.get("unchecked", ()))
-    spot = Spot(scopes=(cfg.get("default_scope", "mmengine"),))
+    scope = cfg.get("default_scope") or "mmengine"
+    if failure := import_failure(scope):  # no type could be found, so nothing else is worth saying
+        text = f"importing the registries of {scope!r} failed with {failure}"
+        return [Problem("default_scope", text, nearest(scope, SCOPES))]
+    spot = Spot(scopes=(scope,))
     for key, rule in ROOT.items():
         if cfg.get(key) is not None:
             checker.value(cfg[key], spot.below(key), rule)

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from mmengine.dist import init_dist
@@ -22,9 +21,8 @@ from .walking import Checker, Rule, Spot
 def typed(kind: str, default: str | Callable | None = None, also: Collection[str] = ()) -> Rule:
     """Return the rule of a place that holds a component from the root registry ``kind``."""
 
-    def rule(checker: Checker, value: Any, spot: Spot) -> None:
-        if isinstance(value, dict):
-            checker.component(value, replace(spot, kind=kind), default, also)
+    def rule(checker: Checker, value: dict, spot: Spot) -> None:
+        checker.component(value, replace(spot, kind=kind), default, also)
 
     return rule
 
@@ -32,9 +30,8 @@ def typed(kind: str, default: str | Callable | None = None, also: Collection[str
 def keys(allowed: Collection[str], **rules: Rule) -> Rule:
     """Return the rule of a dictionary with a fixed set of names."""
 
-    def rule(checker: Checker, value: Any, spot: Spot) -> None:
-        if isinstance(value, dict):
-            checker.keys(value, spot, {*allowed, *rules}, rules)
+    def rule(checker: Checker, value: dict, spot: Spot) -> None:
+        checker.keys(value, spot, {*allowed, *rules}, rules)
 
     return rule
 
@@ -42,10 +39,9 @@ def keys(allowed: Collection[str], **rules: Rule) -> Rule:
 def kind_for_components(kind: str, also: Collection[str] = ()) -> Rule:
     """Return the rule that only says where the types below a place are looked up."""
 
-    def rule(checker: Checker, value: Any, spot: Spot) -> None:
-        if isinstance(value, dict):
-            spot = replace(spot, kind=kind)
-            checker.component(value, spot, also=also) if "type" in value else checker.mentioned(value, spot)
+    def rule(checker: Checker, value: dict, spot: Spot) -> None:
+        spot = replace(spot, kind=kind)
+        checker.component(value, spot, also=also) if "type" in value else checker.mentioned(value, spot)
 
     return rule
 
@@ -55,43 +51,35 @@ def _arguments(function: Callable, *given: str) -> frozenset[str]:
     return accepted_arguments(function).names - {"self", *given}
 
 
-def _train_loop(checker: Checker, value: Any, spot: Spot) -> None:
-    if isinstance(value, dict):
-        default = None
-        if "by_epoch" in value:
-            default = "EpochBasedTrainLoop" if value["by_epoch"] else "IterBasedTrainLoop"
-        checker.component(value, replace(spot, kind="loop"), default, {"by_epoch"})
+def _train_loop(checker: Checker, value: dict, spot: Spot) -> None:
+    default = None
+    if "by_epoch" in value:
+        default = "EpochBasedTrainLoop" if value["by_epoch"] else "IterBasedTrainLoop"
+    checker.component(value, replace(spot, kind="loop"), default, {"by_epoch"})
 
 
-def _evaluator(checker: Checker, value: Any, spot: Spot) -> None:
-    if isinstance(value, dict):
-        whole = "metrics" in value
-        kind, default = ("evaluator", "Evaluator") if whole else ("metric", None)
-        checker.component(value, replace(spot, kind=kind), default)
+def _evaluator(checker: Checker, value: dict, spot: Spot) -> None:
+    kind, default = ("evaluator", "Evaluator") if "metrics" in value else ("metric", None)
+    checker.component(value, replace(spot, kind=kind), default)
 
 
-def _optim_wrapper(checker: Checker, value: Any, spot: Spot) -> None:
-    if not isinstance(value, dict):
-        return
+def _optim_wrapper(checker: Checker, value: dict, spot: Spot) -> None:
     if "constructor" in value and "optimizer" not in value:  # one wrapper per network, under free names
-        rest = {key: item for key, item in value.items() if key != "constructor"}
-        for key, item in rest.items():
-            _optim_wrapper(checker, item, spot.below(key))
+        for key, item in value.items():
+            checker.value(item, spot.below(key), _optim_wrapper)
         return
+    wrapper = {key: item for key, item in value.items() if key != "paramwise_cfg"}
+    spot = replace(spot, kind="optim_wrapper")
+    checker.component(wrapper, spot, "OptimWrapper", {"constructor", "paramwise_cfg"})
     name = value.get("constructor", "DefaultOptimWrapperConstructor")
     try:
         constructor = resolve(name, "optimizer wrapper constructor", spot.scopes)
     except UnknownType as error:
-        problem = Problem(spot.below("constructor").path, str(error), error.nearest)
-        checker.problems.append(problem)
+        path = spot.below("constructor").path
+        checker.problems.append(Problem(path, str(error), error.nearest))
         return
-    spot = replace(spot, kind="optim_wrapper")
-    wrapper = {key: item for key, item in value.items() if key != "paramwise_cfg"}
-    checker.component(wrapper, spot, "OptimWrapper", {"constructor", "paramwise_cfg"})
-    if isinstance(paramwise := value.get("paramwise_cfg"), dict):
-        below = replace(spot.below("paramwise_cfg"), owner=constructor)
-        allowed = keys_read(constructor, "paramwise_cfg")
-        checker.value(paramwise, below, keys(allowed, custom_keys=_custom_keys(value, spot)))
+    rule = keys(keys_read(constructor, "paramwise_cfg"), custom_keys=_custom_keys(value, spot))
+    checker.value(value.get("paramwise_cfg"), spot.below("paramwise_cfg"), rule)
 
 
 def _custom_keys(wrapper: dict, spot: Spot) -> Rule:
@@ -100,12 +88,12 @@ def _custom_keys(wrapper: dict, spot: Spot) -> Rule:
     for scope in spot.scopes:
         options |= package_keys_read(scope, r"\w*group")
     try:
-        optimizer = resolve(wrapper.get("optimizer", {}).get("type"), "optimizer", spot.scopes)
+        optimizer = resolve((wrapper.get("optimizer") or {}).get("type"), "optimizer", spot.scopes)
         options |= _arguments(optimizer, "params")
     except UnknownType:
         pass  # already reported for optim_wrapper.optimizer
 
-    def rule(checker: Checker, value: Any, spot: Spot) -> None:
+    def rule(checker: Checker, value: dict, spot: Spot) -> None:
         for name, group in value.items():  # the names are parts of parameter names
             checker.value(group, spot.below(name), keys(options))
 
@@ -124,7 +112,7 @@ _HOOKS = {
 _HOOK = typed("hook", also=("priority",))
 
 
-def _default_hooks(checker: Checker, value: Any, spot: Spot) -> None:
+def _default_hooks(checker: Checker, value: dict, spot: Spot) -> None:
     """Names are free, except one that looks like a known one or repeats the hook of a known one."""
     for name, hook in value.items():
         if name not in _HOOKS:
@@ -138,8 +126,8 @@ def _default_hooks(checker: Checker, value: Any, spot: Spot) -> None:
         checker.value(hook, spot.below(name), typed("hook", _HOOKS.get(name), ("priority",)))
 
 
-def _data_prefix(checker: Checker, value: Any, spot: Spot) -> None:
-    if isinstance(value, dict) and spot.owner:
+def _data_prefix(checker: Checker, value: dict, spot: Spot) -> None:
+    if spot.owner:
         checker.keys(value, spot, _declared(spot.owner, "data_prefix") | keys_read(spot.owner, "data_prefix"))
 
 
@@ -156,21 +144,20 @@ def _declared(owner: Callable, argument: str) -> frozenset[str]:
 def _operator(*taken: str) -> Rule:
     """Return the rule of a layer or function of mmcv.ops; ``taken`` are keys that its callers keep."""
 
-    def rule(checker: Checker, value: Any, spot: Spot) -> None:
-        if isinstance(value, dict):
-            type_ = value.get("type")
-            type_ = f"mmcv.ops.{type_}" if isinstance(type_, str) else type_
-            checker.component({**value, "type": type_}, spot, also=taken)
+    def rule(checker: Checker, value: dict, spot: Spot) -> None:
+        type_ = value.get("type")
+        type_ = f"mmcv.ops.{type_}" if isinstance(type_, str) else type_
+        checker.component({**value, "type": type_}, spot, also=taken)
 
     return rule
 
 
-def _model_cfg(checker: Checker, value: Any, spot: Spot) -> None:
+def _model_cfg(checker: Checker, value: dict, spot: Spot) -> None:
     """Training and test options of a model: a name must be read from such a dictionary in its package.
 
     They are handed down to heads, so the model's own source does not tell.
     """
-    if not isinstance(value, dict) or spot.owner is None:
+    if spot.owner is None:
         return
     packages = packages_of(spot.owner) & {"mmseg", "mmdet"}
     if not packages:
@@ -186,13 +173,18 @@ def _model_cfg(checker: Checker, value: Any, spot: Spot) -> None:
             checker.value(item, spot.below(key), _model_cfg if plain else None)
 
 
-def _override(checker: Checker, value: Any, spot: Spot) -> None:
+def _override(checker: Checker, value: dict, spot: Spot) -> None:
     """An override without a type repeats that of the initialiser around it."""
-    if isinstance(value, dict):
-        checker.component(value, spot, spot.owner, {"name"})
+    checker.component(value, spot, spot.owner, {"name"})
 
 
-def _free(checker: Checker, value: Any, spot: Spot) -> None:
+def _data_preprocessor(checker: Checker, value: dict, spot: Spot) -> None:
+    """Only mmpretrain's models say which one is meant where the config does not."""
+    default = "ClsDataPreprocessor" if "mmpretrain" in spot.scopes else None
+    checker.component(value, replace(spot, kind="model"), default)
+
+
+def _free(checker: Checker, value: dict, spot: Spot) -> None:
     """A dictionary whose keys are the user's own."""
 
 
@@ -256,6 +248,7 @@ BY_NAME: Mapping[str, Rule] = {
     "init_cfg": kind_for_components("weight initializer", also=("override",)),
     "norm_cfg": kind_for_components("model", also=("requires_grad",)),
     "augments": kind_for_components("batch augment"),
+    "data_preprocessor": _data_preprocessor,
     "train_cfg": _model_cfg,
     "test_cfg": _model_cfg,
     "nms": _operator("class_agnostic", "split_thr", "max_num"),

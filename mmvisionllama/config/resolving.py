@@ -40,7 +40,7 @@ def resolve(type_: str | Callable, kind: str, scopes: Sequence[str]) -> Callable
             return type_
         raise UnknownType(f"a type is a name or a class, got {type_!r}")
     prefix, _, name = type_.rpartition(".")
-    if prefix and prefix not in SCOPES:
+    if prefix and not _is_scope(prefix):
         found = get_object_from_string(type_)
     else:
         searched = [prefix] if prefix else scopes
@@ -48,6 +48,10 @@ def resolve(type_: str | Callable, kind: str, scopes: Sequence[str]) -> Callable
     if not callable(found):
         raise UnknownType(*_explain(prefix, name, kind, scopes))
     return found
+
+
+def _is_scope(prefix: str) -> bool:
+    return prefix in SCOPES or not import_failure(prefix)
 
 
 def _find(name: str, kind: str, scope: str) -> Callable | None:
@@ -64,7 +68,7 @@ def _find(name: str, kind: str, scope: str) -> Callable | None:
 def _registries(scope: str, kind: str) -> Iterator[Registry]:
     """Yield the scope's own registries of the kind, for models then the others; likewise mmengine's."""
     for name in dict.fromkeys((scope, "mmengine")):
-        if not _failed_import(name):
+        if not import_failure(name):
             found = vars(importlib.import_module(f"{name}.registry")).values()
             own = [x for x in found if isinstance(x, Registry) and x.scope == name]
             yield from (x for x in own if x.root.name == kind)
@@ -73,7 +77,7 @@ def _registries(scope: str, kind: str) -> Iterator[Registry]:
 
 
 @functools.cache
-def _failed_import(scope: str) -> str:
+def import_failure(scope: str) -> str:
     """Return the last line of what importing the scope's registries raises; empty when they import."""
     try:
         for module in (*_MMCV_MODULES, f"{scope}.registry"):
@@ -94,9 +98,10 @@ def _import_locations(registry: Registry) -> str:
 
 
 def _explain(prefix: str, name: str, kind: str, scopes: Sequence[str]) -> tuple[str, str | None]:
-    if prefix and prefix not in SCOPES:
+    if prefix and not _is_scope(prefix):
         package = nearest(prefix, SCOPES)
-        return f"there is no {prefix}.{name} to import", f"{package}.{name}" if package else None
+        reason = f"{prefix} has no registries ({import_failure(prefix)}) and no {name} to import"
+        return reason, f"{package}.{name}" if package else None
     searched = (prefix,) if prefix else tuple(scopes)
     place = " and ".join(searched)
     for scope in searched:
@@ -115,7 +120,7 @@ def _explain(prefix: str, name: str, kind: str, scopes: Sequence[str]) -> tuple[
 
 def _failure(scope: str, kind: str) -> str:
     failures = (_import_locations(x) for x in _registries(scope, kind) if x.scope == scope)
-    return _failed_import(scope) or next(filter(None, failures), "")
+    return import_failure(scope) or next(filter(None, failures), "")
 
 
 def _names(scope: str, kind: str) -> list[str]:

@@ -39,7 +39,7 @@ class Spot:
         return replace(self, path=f"{self.path}.{key}" if self.path else str(key))
 
 
-Rule = Callable[["Checker", Any, Spot], None]
+Rule = Callable[["Checker", dict, Spot], None]  # checks the dictionary at a place
 
 
 class Checker:
@@ -61,14 +61,18 @@ class Checker:
                 self.value(item, spot.below(index), rule)
             return
         rule = rule or self._by_name.get(f"{spot.owner_name}.{spot.key}") or self._by_name.get(spot.key)
+        if not isinstance(value, dict):
+            return
         if rule is not None:
             rule(self, value, spot)
-        elif isinstance(value, dict):
-            self.component(value, spot) if "type" in value else self.mentioned(value, spot)
+        elif "type" in value:
+            self.component(value, spot)
+        else:
+            self.mentioned(value, spot)
 
     def component(
         self, cfg: dict, spot: Spot, default: str | Callable | None = None, also: Collection[str] = ()
-    ) -> Callable | None:
+    ) -> None:
         """Check the keys of a component against its constructor, then its values.
 
         Args:
@@ -78,7 +82,7 @@ class Checker:
         type_ = cfg.get("type", default)
         if type_ is None:
             self.problems.append(Problem(spot.path, f"has no 'type', only {', '.join(map(str, cfg))}"))
-            return None
+            return
         if "_scope_" in cfg:
             spot = replace(spot, scopes=(cfg["_scope_"],))
         try:
@@ -86,9 +90,9 @@ class Checker:
         except UnknownType as error:
             if spot.owner and isinstance(type_, str) and says(spot.owner, type_):
                 self.mentioned(cfg, spot)  # no component: the owner itself tells these types apart
-                return None
+                return
             self.problems.append(Problem(f"{spot.path}.type", str(error), error.nearest))
-            return None
+            return
         arguments = accepted_arguments(target)
         allowed = arguments.names | frozenset(also)
         if spot.owner:
@@ -101,7 +105,6 @@ class Checker:
         for key, value in cfg.items():
             if key not in _MARKS and key not in unknown:
                 self.value(value, inner.below(key))
-        return target
 
     def keys(
         self, cfg: dict, spot: Spot, allowed: Collection[str], rules: Mapping[str, Rule] | None = None

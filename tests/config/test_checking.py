@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmvisionllama.config import ConfigError, check_config, load_config, resolving
+from mmvisionllama.config import ConfigError, check_config, load_config
 
 DEMO = "configs/seg/visionllama_tiny_upernet_digitscenes.py"
 PIPELINE = "train_dataloader.dataset.pipeline"
@@ -101,10 +101,42 @@ def test_import_that_fails_is_named_with_its_reason(tmp_path: Path, monkeypatch:
     (package / "__init__.py").touch()
     (package / "registry.py").write_text("import a_library_that_nobody_has\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(resolving, "SCOPES", (*resolving.SCOPES, "brokenhost"))
     cfg = Config(dict(default_scope="mmseg", model=dict(type="brokenhost.Net")))
     (problem,) = check_config(cfg)
     assert "ModuleNotFoundError: No module named 'a_library_that_nobody_has'" in problem.message
+
+
+def test_default_scope_that_does_not_exist_is_the_only_problem_reported() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(DEMO, {"default_scope": "mmsegg"})
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.nearest) == ("default_scope", "mmseg")
+
+
+def test_type_of_a_package_with_registries_of_its_own_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "ownhost"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "registry.py").write_text(
+        "from mmengine.registry import MODELS as ROOT, Registry\n"
+        "MODELS = Registry('model', parent=ROOT, scope='ownhost', locations=['ownhost.nets'])\n"
+    )
+    (package / "nets.py").write_text(
+        "from .registry import MODELS\n"
+        "@MODELS.register_module()\nclass Net:\n    def __init__(self, width=1): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (problem,) = check_config(Config(dict(default_scope="mmseg", model=dict(type="ownhost.Net", widt=2))))
+    assert (problem.path, problem.nearest) == ("model.widt", "width")
+
+
+def test_host_component_with_a_type_by_default_is_checked() -> None:
+    model = dict(type="ImageClassifier", backbone=dict(type="ResNet", depth=50))
+    cfg = Config(dict(default_scope="mmpretrain", model=model, data_preprocessor=dict(mena=[0])))
+    (problem,) = check_config(cfg)
+    assert (problem.path, problem.nearest) == ("data_preprocessor.mena", "mean")
 
 
 def test_parts_of_our_networks_are_found_in_our_registry_without_a_prefix() -> None:
