@@ -15,10 +15,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = ("requirements.txt", "constraints.txt", "setup.py", "tools/make_env.sh")
 
-# Answers as its `version` file says, makes environments with copies of itself, and fails where $STATE says so.
+# Has the version that a file says, makes environments with copies of itself, fails where $STATE says so.
 PYTHON = """#!/bin/bash
 echo "$*" >>"$STATE/calls"
 if [[ -f $STATE/fail ]] && [[ $* == $(<"$STATE/fail") ]]; then echo "ERROR: it went wrong"; exit 1; fi
+if [[ -f $STATE/interrupt ]] && [[ $* == $(<"$STATE/interrupt") ]]; then kill -INT $PPID; exit 1; fi
 case $* in
     *version_info*) cat "$(dirname "$0")/version" ;;
     "-m venv --clear "*)
@@ -164,6 +165,12 @@ def test_a_failing_step_shows_its_output_and_the_next_run_continues(checkout: Ch
     assert ".venv is half-built (set-up did not finish): continuing" in done.stdout
     assert checkout.creations() == 0
     assert checkout.setup().stdout == ""
+
+
+def test_an_interrupted_step_says_that_the_next_run_continues(checkout: Checkout) -> None:
+    checkout.flag("interrupt", "*requirements.txt")
+    assert_one_clear_line(checkout.setup(), "interrupted", "make setup continues")
+    assert not (checkout.root / ".venv/.complete").exists()
 
 
 def test_an_environment_interrupted_before_pip_was_there_is_started_afresh(checkout: Checkout) -> None:

@@ -13,9 +13,11 @@ python=$venv/bin/python
 stamp=$venv/.complete
 log=$venv/setup.log
 version=  # of $base; set by check_python
+watcher=  # process id, while a step runs
 
+exec 3>&2  # an interrupt may strike while a step's output goes to the log
 say() { printf 'setup: %s\n' "$*"; }
-die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+die() { printf 'setup: error: %s\n' "$*" >&3; exit 1; }
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 supported() { case $1 in 3.10 | 3.11 | 3.12) ;; *) false ;; esac }
 pin() { sed -n "s/^\($1==[^; ]*\).*/\1/p" "$root/requirements.txt"; }
@@ -64,23 +66,29 @@ check_compiler() {
 watch_log() {
     local began=$SECONDS pause=30 start=$'      ' end=$'\n' latest
     [[ -t 1 ]] && pause=1 start=$'\r\033[K      ' end=''
-    while sleep "$pause" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+    while sleep "$pause" >/dev/null 2>&1 3>&- && kill -0 $$ 2>/dev/null; do
         latest=$(tail -n 60 "$log" | grep -o '^ *\[[0-9]*/[0-9]*\]' | tail -n 1) || latest=$(tail -n 1 "$log")
         printf '%s%d:%02d  %.80s%s' "$start" $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)) "$latest" "$end"
     done
 }
 
+stop_watcher() {
+    [[ -z $watcher ]] && return
+    kill "$watcher" 2>/dev/null || true
+    wait "$watcher" 2>/dev/null || true
+    watcher=
+}
+
 # step TITLE COMMAND...: the command's output goes to the log; a failure shows the end of it.
 step() {
-    local title=$1 watcher status=0
+    local title=$1 status=0
     shift
     say "$title"
     printf '\n== %s\n$ %s\n' "$title" "$*" >>"$log"
     watch_log &
     watcher=$!
     "$@" >>"$log" 2>&1 </dev/null || status=$?
-    kill "$watcher" 2>/dev/null || true
-    wait "$watcher" 2>/dev/null || true
+    stop_watcher
     [[ -t 1 ]] && printf '\r\033[K'
     ((status == 0)) && return
     tail -n 15 "$log" >&2
@@ -98,7 +106,8 @@ create_venv() {
 # Where mmcv and its compiled operators come from: "installed", "wheel" or "source". Only a wheel that an index or
 # a folder offers counts as one: pip's own cache may hold one that was built without operators.
 mmcv_origin() {
-    if "$python" -m pip list --format=freeze 2>/dev/null | grep -qx "$(pin onedl-mmcv)" && mmcv_operators_load; then
+    if "$python" -m pip list --format=freeze 2>/dev/null | grep -x "$(pin onedl-mmcv)" >/dev/null &&
+        mmcv_operators_load; then
         echo installed
     elif "$python" -m pip download --no-deps --only-binary=:all: --dest "$venv/wheels" "$(pin onedl-mmcv)" >>"$log" 2>&1
     then
@@ -146,6 +155,8 @@ build() {
 main() {
     local key again=${1:-}
     [[ -z $again || $again == --again ]] || die "unknown argument '$again'; allowed: --again"
+    trap stop_watcher EXIT
+    trap 'die "interrupted; make setup continues where it stopped"' INT TERM
     check_python
     # The path is in the key because scripts and the editable install name it: a moved checkout is set up again.
     key="$version $root $(cd "$root" && cat requirements.txt constraints.txt setup.py tools/make_env.sh | cksum)"
