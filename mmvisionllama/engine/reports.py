@@ -31,6 +31,11 @@ def validations(runner: Runner) -> list[dict[str, Any]]:
     return runner.message_hub.runtime_info.get(_VALIDATIONS, [])
 
 
+def plain(number: Any) -> float:
+    """Return a number as a Python float that reads like it: 80.53, not the 80.52999877929688 of a float32."""
+    return float(str(number)) if isinstance(number, np.floating) else float(number)
+
+
 class ReportHook(Hook):
     """Report on a training at every validation and at its end, by the first process alone.
 
@@ -48,7 +53,7 @@ class ReportHook(Hook):
         """Keep the scalars of a validation, before any hook of lower priority saves a checkpoint."""
         if not self._training:
             return
-        scalars = {name: float(x) for name, x in (metrics or {}).items() if np.ndim(x) == 0}
+        scalars = {name: plain(x) for name, x in (metrics or {}).items() if np.ndim(x) == 0}
         this = {"step": runner.iter, "epoch": runner.epoch, "metrics": scalars}
         earlier = [x for x in validations(runner) if x["step"] < runner.iter]
         runner.message_hub.update_info(_VALIDATIONS, [*earlier, this])

@@ -15,7 +15,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmvisionllama.engine.reports import ReportHook, replaced_when_whole, validations
+from mmvisionllama.engine.reports import ReportHook, plain, replaced_when_whole, validations
 from mmvisionllama.registry import HOOKS
 
 _PACKAGES = (
@@ -114,7 +114,7 @@ def _best(runner: Runner) -> dict[str, dict[str, Any]]:
     hub, best = runner.message_hub.runtime_info, {}
     for metric in (name for hook in hooks for name in hook.key_indicators):
         suffix = "" if f"best_score_{metric}" not in hub else f"_{metric}"
-        score = hub.get(f"best_score{suffix}")
+        score = plain(hub.get(f"best_score{suffix}", math.nan))
         reached = next((x for x in validations(runner) if x["metrics"].get(metric) == score), None)
         if reached:
             best[metric] = {**reached, "checkpoint": hub.get(f"best_ckpt{suffix}")}

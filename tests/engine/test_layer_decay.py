@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, init_default_scope
 from torch import nn
@@ -123,6 +124,23 @@ def test_groups_are_few_and_named_by_depth_and_decay() -> None:
     names = [group["name"] for group in wrap(swin(), flat_decay_mult=0.0).optimizer.param_groups]
     assert names[:2] == ["depth 0, no decay", "depth 0, decay"]
     assert len(names) == len(set(names)) <= 2 * 5
+
+
+def test_the_log_has_one_line_per_depth(caplog: pytest.LogCaptureFixture) -> None:
+    logger = MMLogger.get_instance("one_line_per_depth")
+    logger.addHandler(caplog.handler)
+    wrap(swin(), flat_decay_mult=0.0)
+    logger.removeHandler(caplog.handler)
+    (table,) = {x.getMessage() for x in caplog.records if "Learning rates" in x.getMessage()}
+    title, _, *rows = table.splitlines()
+    assert title == "Learning rates by depth (lr 0.001, rate 0.5, 5 layers):"
+    assert [row.split()[:3] for row in rows] == [
+        ["0", "0.0625", "6.25e-05"],
+        ["1", "0.125", "0.000125"],
+        ["2", "0.25", "0.00025"],
+        ["3", "0.5", "0.0005"],
+        ["4", "1", "0.001"],
+    ]
 
 
 @pytest.mark.parametrize(

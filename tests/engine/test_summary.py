@@ -50,13 +50,18 @@ def test_the_summary_names_the_config_and_its_resolved_form(finished: Runner) ->
 def test_the_last_validation_carries_the_metrics_of_the_host(finished: Runner) -> None:
     last = read(finished)["last_validation"]
     assert (last["step"], set(last["metrics"])) == (4, {"aAcc", "mIoU", "mAcc"})
-    assert last["metrics"]["mIoU"] == finished.message_hub.get_scalar("val/mIoU").current()
+    assert last["metrics"]["mIoU"] == pytest.approx(finished.message_hub.get_scalar("val/mIoU").current())
+
+
+def test_metrics_read_as_the_host_rounds_them(finished: Runner) -> None:
+    metrics = read(finished)["last_validation"]["metrics"].values()
+    assert all(value == round(value, 2) for value in metrics)
 
 
 def test_the_best_validation_is_the_one_whose_checkpoint_was_kept(finished: Runner) -> None:
     history = finished.message_hub.get_scalar("val/mIoU").data[0]
     best = read(finished)["best"]["mIoU"]
-    assert best["metrics"]["mIoU"] == max(history)
+    assert best["metrics"]["mIoU"] == pytest.approx(max(history))
     assert best["step"] == 2 * (1 + int(history.argmax()))
     assert Path(best["checkpoint"]).name == f"best_mIoU_iter_{best['step']}.pth"
     assert Path(best["checkpoint"]).is_file()
