@@ -71,7 +71,12 @@ def make_mmengine_read_safely() -> None:
 
     Their own loader runs the code in a file that it cannot read safely.
     """
-    CheckpointLoader.register_scheme(("", "http://", "https://"), _load_from_safe_reader, force=True)
+
+    def load_from_safe_reader(filename: str, map_location: Any = None) -> dict[str, Any]:
+        # Whoever asks copies the tensors into a model or an optimizer, which keep their device.
+        return read_checkpoint(filename)
+
+    CheckpointLoader.register_scheme(("", "http://", "https://"), load_from_safe_reader, force=True)
 
 
 def weights_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Tensor]:
@@ -102,11 +107,6 @@ def require_file(path: str | Path) -> Path:
     hint = f"nearest files there: {', '.join(nearest)}" if nearest else f"{folder} holds no checkpoint"
     problem = "is a folder, not a checkpoint file" if path.is_dir() else "does not exist"
     raise CheckpointError(f"checkpoint {path} {problem}; {hint}")
-
-
-def _load_from_safe_reader(filename: str, map_location: Any = None) -> dict[str, Any]:
-    # Whoever asks copies the tensors into a model or an optimizer, which keep their device.
-    return read_checkpoint(filename)
 
 
 def _is_url(path: str | Path) -> bool:

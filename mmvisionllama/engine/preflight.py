@@ -6,6 +6,7 @@ from torch import nn
 
 from mmvisionllama.checkpoint import check_exact, check_pretrained, check_start
 from mmvisionllama.config import ConfigError
+from mmvisionllama.datasets.checks import require_sound_data
 
 
 def check_training(cfg: Config) -> list[str]:
@@ -23,13 +24,13 @@ def check_training(cfg: Config) -> list[str]:
     elif cfg.get("load_from"):
         notes += check_start(model, cfg.load_from)
     notes += check_pretrained(model)
-    return notes
+    return notes + require_sound_data(cfg, "train_dataloader", "val_dataloader")
 
 
 def check_testing(cfg: Config) -> list[str]:
     """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
     check_exact(_build_model(cfg), cfg.load_from)
-    return []
+    return require_sound_data(cfg, "test_dataloader")
 
 
 def _build_model(cfg: Config) -> nn.Module:

@@ -146,6 +146,8 @@ def test_resume_finds_the_checkpoints_of_a_work_directory_that_was_moved(here: P
             {"model.backbone.init_cfg": {"type": "Pretrained", "checkpoint": "no.pth"}},
             "checkpoint no.pth does not exist",
         ),
+        ([TOY], {"train_dataloader.dataset.count": 0}, "the data set is empty"),
+        ([TOY], {"val_dataloader.dataset.data_root": "none"}, "none does not exist"),
         ([TOY, "--resume", "no.pth"], {}, "checkpoint no.pth does not exist"),
         ([TOY, "--amp"], {"optim_wrapper.type": "ApexOptimWrapper"}, "optim_wrapper.type='ApexOptimWrapper'"),
         ([TOY, "--launcher", "slurm"], {}, "SLURM_PROCID"),

@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel, BaseModule
 from mmengine.registry import DATASETS, METRICS, MODELS
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 
 @MODELS.register_module()
@@ -29,7 +29,9 @@ class ToyRegression(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.head = nn.Linear(self.backbone.hidden.out_features, 1)
 
-    def forward(self, inputs: Tensor, target: Tensor, mode: str = "tensor") -> Any:
+    def forward(
+        self, inputs: Tensor, target: Tensor, sample_idx: Tensor | None = None, mode: str = "tensor"
+    ) -> Any:
         predicted = self.head(self.backbone(inputs)).squeeze(1)
         if mode == "loss":
             return {"loss": (predicted - target).square().mean()}
@@ -37,16 +39,14 @@ class ToyRegression(BaseModel):
 
 
 @DATASETS.register_module()
-class ToyPoints(Dataset):
-    def __init__(self, count: int = 32) -> None:
-        self.metainfo = {}
-        self.points = torch.randn(count, 4, generator=torch.Generator().manual_seed(1))
+class ToyPoints(BaseDataset):
+    def __init__(self, count: int = 32, **kwargs: Any) -> None:
+        self.count = count
+        super().__init__(**kwargs)
 
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"inputs": self.points[index], "target": self.points[index].prod()}
+    def load_data_list(self) -> list[dict[str, Tensor]]:
+        points = torch.randn(self.count, 4, generator=torch.Generator().manual_seed(1))
+        return [{"inputs": point, "target": point.prod()} for point in points]
 
 
 @METRICS.register_module()
