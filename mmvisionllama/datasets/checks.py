@@ -51,6 +51,15 @@ class Checked:
     looked_at: list[str]
 
 
+@dataclass(frozen=True)
+class Role:
+    """What a data set is to a run: what reports call it, whether it is evaluated, and the model's classes."""
+
+    name: str
+    evaluated: bool
+    num_classes: int | None
+
+
 def require_sound_data(cfg: Config, *loaders: str) -> list[str]:
     """Check the data sets of the named data loaders, e.g. ``"train_dataloader"``.
 
@@ -59,10 +68,11 @@ def require_sound_data(cfg: Config, *loaders: str) -> list[str]:
     """
     init_default_scope(cfg.get("default_scope", "mmengine"))
     checked, seen = Checked([], []), []
-    for dataset in (cfg[name].dataset for name in loaders if cfg.get(name) is not None):
-        if dataset not in seen:
-            seen.append(dataset)
-            this = check_dataset(dataset, classes_of(cfg.model))
+    for name in (name for name in loaders if cfg.get(name) is not None):
+        dataset, evaluated = cfg[name].dataset, not name.startswith("train")
+        if (dataset, evaluated) not in seen:
+            seen.append((dataset, evaluated))
+            this = check_dataset(dataset, classes_of(cfg.model), evaluated)
             checked.problems += this.problems
             checked.looked_at += this.looked_at
     fatal = [problem for problem in checked.problems if problem.fatal]
@@ -78,83 +88,87 @@ def classes_of(model: dict[str, Any]) -> int | None:
     return None if head is None else head.get("num_classes")
 
 
-def check_dataset(dataset: dict[str, Any] | BaseDataset, num_classes: int | None = None) -> Checked:
+def check_dataset(
+    dataset: dict[str, Any] | BaseDataset, num_classes: int | None = None, evaluated: bool = False
+) -> Checked:
     """Check a data set or its config, and all that a wrapper such as RepeatDataset or ConcatDataset holds.
 
     Args:
         dataset: A config is built without its pipeline and without reading annotations.
         num_classes: Classes of the model, or None if its labels are not to be compared with them.
+        evaluated: Whether every image counts, or a training may skip some.
     """
     checked = Checked([], [])
     for leaf in _leaves(dataset):
         built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
+        name = f"{type(built).__name__} ({'evaluation' if evaluated else 'training'})"
         root = built.data_root or "."
         if not Path(root).is_dir():
             hints = [hint for folder, hint in _PREPARE.items() if folder in Path(root).parts]
             message = f"the data root {Path(root).absolute()} does not exist"
-            checked.problems.append(Problem(_name(built), "; ".join([message, *hints])))
+            checked.problems.append(Problem(name, "; ".join([message, *hints])))
             continue
-        for finding in findings(built, num_classes):
+        for finding in findings(built, Role(name, evaluated, num_classes)):
             (checked.problems if isinstance(finding, Problem) else checked.looked_at).append(finding)
     return checked
 
 
 @singledispatch
-def findings(dataset: BaseDataset, num_classes: int | None) -> Iterator[Problem | str]:
+def findings(dataset: BaseDataset, role: Role) -> Iterator[Problem | str]:
     """Yield the problems of one kind of data set, and as text what was looked at.
 
     A kind of data set that needs more than its annotation file registers its own function.
     """
-    yield from _listing(dataset)
+    yield from _listing(dataset, role.name)
 
 
 @findings.register
-def _(dataset: BaseSegDataset, num_classes: int | None) -> Iterator[Problem | str]:
-    name = _name(dataset)
+def _(dataset: BaseSegDataset, role: Role) -> Iterator[Problem | str]:
+    name = role.name
     missing = [x for x in dataset.data_prefix.values() if x and not Path(x).is_dir()]
     if missing:
         yield from (Problem(name, f"the folder {folder} does not exist") for folder in missing)
         return
-    listing = list(_listing(dataset))
+    listing = list(_listing(dataset, name))
     yield from listing
     if listing:
         return
     pairs = [(x["img_path"], x["seg_map_path"]) for x in map(dataset.get_data_info, range(len(dataset)))]
-    yield from _unpaired(dataset, pairs)
+    yield from _unpaired(dataset, name, pairs)
     pairs = [pair for pair in pairs if Path(pair[1]).exists()]
-    yield from _sizes(name, pairs, dataset.test_mode)
-    yield from _labels(dataset, [pair[1] for pair in pairs], num_classes)
+    yield from _sizes(role, pairs)
+    yield from _labels(dataset, role, [pair[1] for pair in pairs])
 
 
-def _listing(dataset: BaseDataset) -> Iterator[Problem]:
+def _listing(dataset: BaseDataset, name: str) -> Iterator[Problem]:
     """Read the list of samples, and report an annotation file that is missing or a list that is empty."""
     if dataset.ann_file and not Path(dataset.ann_file).exists():
-        yield Problem(_name(dataset), f"the annotation file {dataset.ann_file} does not exist")
+        yield Problem(name, f"the annotation file {dataset.ann_file} does not exist")
         return
     dataset.full_init()
     if len(dataset) == 0:
         places = [x for x in (dataset.ann_file, *dataset.data_prefix.values()) if x]
         suffix = getattr(dataset, "img_suffix", None)
         searched = f" with names in {suffix}" if suffix else ""
-        yield Problem(_name(dataset), f"the data set is empty: nothing{searched} in {', '.join(places)}")
+        yield Problem(name, f"the data set is empty: nothing{searched} in {', '.join(places)}")
 
 
-def _unpaired(dataset: BaseSegDataset, pairs: list[tuple[str, str]]) -> Iterator[Problem]:
+def _unpaired(dataset: BaseSegDataset, name: str, pairs: list[tuple[str, str]]) -> Iterator[Problem]:
     without = [image for image, labels in pairs if not Path(labels).exists()]
     if without:
         counts = f"{len(without)} of {len(pairs)} images have no annotation"
         where = f"in {dataset.data_prefix['seg_map_path']} (suffix {dataset.seg_map_suffix})"
-        yield Problem(_name(dataset), f"{counts} {where}: {_names(without)}")
+        yield Problem(name, f"{counts} {where}: {_names(without)}")
     if dataset.ann_file or dataset._indices is not None:
         return  # A part of the images is used on purpose.
     used = {Path(labels) for _, labels in pairs}
     folder = Path(dataset.data_prefix["seg_map_path"])
     extra = sorted(path for path in folder.rglob(f"*{dataset.seg_map_suffix}") if path not in used)
     if extra:
-        yield Problem(_name(dataset), f"{len(extra)} annotations have no image: {_names(extra)}")
+        yield Problem(name, f"{len(extra)} annotations have no image: {_names(extra)}")
 
 
-def _sizes(name: str, pairs: list[tuple[str, str]], evaluated: bool) -> Iterator[Problem | str]:
+def _sizes(role: Role, pairs: list[tuple[str, str]]) -> Iterator[Problem | str]:
     different, unreadable = [], defaultdict(list)
     for pair in pairs:
         sizes = [_size(path) for path in pair]
@@ -166,12 +180,12 @@ def _sizes(name: str, pairs: list[tuple[str, str]], evaluated: bool) -> Iterator
             different.append(f"{Path(pair[0]).name} {width}x{height}, labels {label_width}x{label_height}")
     for kind, paths in unreadable.items():
         # A training names and skips corrupt images, but it cannot do without the labels of an image.
-        fatal = evaluated or kind == "annotations"
-        yield Problem(name, f"{len(paths)} {kind} cannot be read: {_names(paths)}", fatal)
+        fatal = role.evaluated or kind == "annotations"
+        yield Problem(role.name, f"{len(paths)} {kind} cannot be read: {_names(paths)}", fatal)
     if different:
         counts = f"{len(different)} of {len(pairs)} annotations differ in size from their image"
-        yield Problem(name, f"{counts} (width x height): {shortened(different)}")
-    yield f"{name}: compared the sizes of {len(pairs):,} images and annotations"
+        yield Problem(role.name, f"{counts} (width x height): {shortened(different)}")
+    yield f"{role.name}: compared the sizes of {len(pairs):,} images and annotations"
 
 
 def _size(path: str) -> tuple[int, int] | None:
@@ -189,8 +203,8 @@ def _size(path: str) -> tuple[int, int] | None:
         return None
 
 
-def _labels(dataset: BaseSegDataset, paths: list[str], num_classes: int | None) -> Iterator[Problem | str]:
-    name, names = _name(dataset), dataset.metainfo.get("classes")
+def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[Problem | str]:
+    name, num_classes, names = role.name, role.num_classes, dataset.metainfo.get("classes")
     if num_classes is None:
         num_classes = len(names or ())
     elif names is not None and len(names) != num_classes:
@@ -245,10 +259,6 @@ def _leaves(dataset: dict[str, Any] | BaseDataset) -> Iterator[dict[str, Any] | 
 
 def _build(cfg: dict[str, Any]) -> BaseDataset:
     return DATASETS.build({**cfg, "pipeline": [], "lazy_init": True, "serialize_data": False})
-
-
-def _name(dataset: BaseDataset) -> str:
-    return f"{type(dataset).__name__} ({'evaluation' if dataset.test_mode else 'training'})"
 
 
 def _names(paths: Iterable[str | Path]) -> str:

@@ -25,7 +25,7 @@ class CorruptImageError(OSError):
 
 @TRANSFORMS.register_module()
 class LoadImageFromFile(MMCVLoadImageFromFile):
-    """Load an image; in training, name and skip a corrupt one.
+    """Load an image; name a corrupt one, and skip it where the config allows that.
 
     A skipped image is None, for which the data set draws another one. A file that was cut off counts as
     corrupt, although decoders fill its rest with grey.
@@ -35,8 +35,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         color_type: As in mmcv.
         imdecode_backend: As in mmcv.
         backend_args: As in mmcv.
-        max_corrupt: Corrupt files that each loading process skips before it gives up. An evaluation must say
-            0, for its metric would be that of fewer images.
+        max_corrupt: Corrupt files that each loading process skips before it gives up. Only a training may
+            skip any: the metric of an evaluation would be that of other images.
 
     Raises:
         CorruptImageError: names every corrupt file and what is wrong with it.
@@ -49,7 +49,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         imdecode_backend: str = "cv2",
         *,
         backend_args: dict | None = None,
-        max_corrupt: int = 10,
+        max_corrupt: int = 0,
     ) -> None:
         super().__init__(to_float32, color_type, imdecode_backend, backend_args=backend_args)
         if max_corrupt < 0:

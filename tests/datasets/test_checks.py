@@ -167,12 +167,12 @@ def test_a_cut_off_annotation_is_named_though_its_labels_are_not_read(
     assert problem.endswith("1 annotations cannot be read: 2.png")
 
 
-@pytest.mark.parametrize("test_mode", [False, True])
-def test_an_unreadable_image_is_fatal_for_an_evaluation_alone(root: Path, test_mode: bool) -> None:
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_an_unreadable_image_is_fatal_for_an_evaluation_alone(root: Path, evaluated: bool) -> None:
     (root / "images" / "0.jpg").write_bytes(b"no image")
-    (problem,) = check_dataset(cfg_of(root, test_mode=test_mode), 2).problems
+    (problem,) = check_dataset(cfg_of(root), 2, evaluated).problems
     assert str(problem).endswith("1 images cannot be read: 0.jpg")
-    assert problem.fatal == test_mode
+    assert problem.fatal == evaluated
 
 
 def test_another_number_of_classes_than_the_model_has_is_a_problem(root: Path) -> None:
@@ -218,15 +218,13 @@ def config(root: Path, **changes: Any) -> Config:
 def test_one_error_lists_the_problems_of_all_data_sets(root: Path) -> None:
     write_pair(root, "1", np.full((20, 30), 7, np.uint8))
     with pytest.raises(ConfigError) as error:
-        require_sound_data(
-            config(root, test_mode=True, img_suffix=".tif"), "train_dataloader", "val_dataloader"
-        )
+        require_sound_data(config(root, img_suffix=".tif"), "train_dataloader", "val_dataloader")
     assert "(training): 1 of the 4" in str(error.value)
     assert "(evaluation): the data set is empty" in str(error.value)
 
 
 def test_a_data_set_that_two_loaders_share_is_checked_once(root: Path) -> None:
-    remarks = require_sound_data(config(root, test_mode=True), "val_dataloader", "test_dataloader")
+    remarks = require_sound_data(config(root), "val_dataloader", "test_dataloader")
     assert len(remarks) == 2
 
 

@@ -67,7 +67,7 @@ def test_a_corrupt_image_is_skipped_and_named(
     tmp_path: Path, suffix: str, spoil: str, backend: str, warnings_logged: Callable[[], list[str]]
 ) -> None:
     path = write(tmp_path / f"broken.{suffix}", spoil)
-    assert LoadImageFromFile(imdecode_backend=backend)({"img_path": str(path)}) is None
+    assert LoadImageFromFile(imdecode_backend=backend, max_corrupt=10)({"img_path": str(path)}) is None
     (message,) = warnings_logged()
     assert str(path) in message and "1 of at most 10" in message
 
@@ -75,12 +75,12 @@ def test_a_corrupt_image_is_skipped_and_named(
 def test_a_missing_image_is_skipped_and_named(
     tmp_path: Path, warnings_logged: Callable[[], list[str]]
 ) -> None:
-    assert LoadImageFromFile()({"img_path": str(tmp_path / "gone.jpg")}) is None
+    assert LoadImageFromFile(max_corrupt=1)({"img_path": str(tmp_path / "gone.jpg")}) is None
     assert "gone.jpg: FileNotFoundError" in warnings_logged()[0]
 
 
 def test_training_goes_on_with_another_image(tmp_path: Path) -> None:
-    dataset = folder_of(tmp_path, corrupt=2)
+    dataset = folder_of(tmp_path, corrupt=2, max_corrupt=2)
     assert all(Path(dataset[index]["img_path"]).stem in "2345" for index in range(6))
 
 
@@ -101,8 +101,8 @@ def test_one_corrupt_file_too_many_ends_the_run_and_lists_them_all(tmp_path: Pat
     assert all(f"{index}.jpg: ValueError: the file is cut off" in str(error.value) for index in range(3))
 
 
-def test_an_evaluation_ends_at_the_first_corrupt_image(tmp_path: Path) -> None:
-    dataset = folder_of(tmp_path, corrupt=1, max_corrupt=0)
+def test_unless_told_otherwise_the_first_corrupt_image_is_an_error(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path, corrupt=1)
     with pytest.raises(CorruptImageError, match=r"0\.jpg: ValueError: the file is cut off"):
         dataset[0]
 
@@ -116,7 +116,7 @@ def test_a_jpeg_with_a_thumbnail_that_is_cut_off_is_recognised(tmp_path: Path) -
     for name, content in {"whole": whole, "cut": whole[:-200]}.items():
         (tmp_path / f"{name}.jpg").write_bytes(content)
     assert LoadImageFromFile()({"img_path": str(tmp_path / "whole.jpg")}) is not None
-    assert LoadImageFromFile()({"img_path": str(tmp_path / "cut.jpg")}) is None
+    assert LoadImageFromFile(max_corrupt=1)({"img_path": str(tmp_path / "cut.jpg")}) is None
 
 
 def test_bytes_after_the_end_of_a_picture_do_no_harm(tmp_path: Path) -> None:
