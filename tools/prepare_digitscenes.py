@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     print(f"wrote {out}; see {out / 'contact_sheet.png'}" if written else f"{out} is up to date")
     return 0
 

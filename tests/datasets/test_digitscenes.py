@@ -1,7 +1,9 @@
 import hashlib
 import json
 import runpy
+import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmvisionllama.datasets.digitscenes import CLASSES, write_digitscenes, writer
+from mmvisionllama.datasets.digitscenes.layouts import SegLayout
 from mmvisionllama.datasets.digitscenes.sources import PHOTOGRAPHS, digit_indices, load_sources
 from mmvisionllama.registry import DATASETS
 
@@ -308,6 +311,20 @@ def test_an_interrupted_run_changes_nothing(
         write_digitscenes(tmp_path / "out", **TINY, seed=1, force=True)
     assert hashes(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == (["out"] if earlier else [])
+
+
+def test_ctrl_c_while_threads_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = SegLayout.write
+
+    def write_and_interrupt(self: SegLayout, index: int, *args: Any) -> None:
+        write(self, index, *args)
+        if index == 20:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    monkeypatch.setattr(SegLayout, "write", write_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_digitscenes(tmp_path / "out", num_train=300, num_val=1, layouts=["seg"], workers=3)
+    assert not list(tmp_path.iterdir())
 
 
 # Bad input

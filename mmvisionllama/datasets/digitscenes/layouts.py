@@ -1,8 +1,9 @@
 """The three folder layouts in which a scene can be written, each that of a public data set."""
 
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,32 +15,32 @@ from mmvisionllama.datasets.digitscenes.sources import CLASSES
 UNLABELLED, BACKGROUND = 0, 1  # as in ADE20K, where `reduce_zero_label` drops the 0 and shifts the rest
 
 
-class Layout(Protocol):
+class Layout(ABC):
     """One split of a data set on disk.
 
     Attributes:
         single: Whether every image shows one digit.
     """
 
-    single: bool
+    single = False
 
+    @abstractmethod
     def __init__(self, root: Path, split: str) -> None:
         """Make the folders of the split below ``root``."""
 
+    @abstractmethod
     def write(self, index: int, scene: Scene, jpeg: bytes) -> Any:
         """Write a scene and return what ``finish`` needs to know about it; called from several threads."""
 
-    def finish(self, records: list[Any]) -> None:
+    def finish(self, records: list[Any]) -> None:  # noqa: B027 (most layouts are finished by then)
         """Write what describes the split as a whole, given the records in order of index."""
 
 
-class SegLayout:
+class SegLayout(Layout):
     """ADE20K: ``images/{training,validation}`` and, as PNG of the same name, ``annotations/``.
 
     A pixel is 0 (unlabelled) on the soft edge of a digit, 1 on the photograph, 2 + d on digit d.
     """
-
-    single = False
 
     def __init__(self, root: Path, split: str) -> None:
         folder = {"train": "training", "val": "validation"}[split]
@@ -55,11 +56,8 @@ class SegLayout:
         labels = np.where(scene.border, np.uint8(UNLABELLED), values[scene.owner])
         Image.fromarray(labels).save(self._annotations / f"{name}.png")
 
-    def finish(self, records: list[None]) -> None:
-        pass
 
-
-class ClsLayout:
+class ClsLayout(Layout):
     """ImageNet: one folder per class below ``train`` and ``val``."""
 
     single = True
@@ -73,14 +71,9 @@ class ClsLayout:
         (digit,) = scene.digits
         (self._root / str(digit) / f"{self._prefix}{index:06d}.jpg").write_bytes(jpeg)
 
-    def finish(self, records: list[None]) -> None:
-        pass
 
-
-class DetLayout:
+class DetLayout(Layout):
     """COCO: ``images/{train,val}`` and ``annotations/instances_{train,val}.json`` with the visible masks."""
-
-    single = False
 
     def __init__(self, root: Path, split: str) -> None:
         self._images = root / "images" / split

@@ -83,7 +83,7 @@ def write_digitscenes(
     with _replacing(out) as root:
         balance: dict[str, dict[str, dict[str, int]]] = {name: {} for name in arguments["layouts"]}
         groups = [(split, single) for split in SPLITS for single in (False, True)]
-        with ThreadPool(workers) as pool, Progress(disable=not progress) as bars:
+        with _threads(workers) as pool, Progress(disable=not progress) as bars:
             for split, single in groups:
                 names = [name for name in balance if LAYOUTS[name].single == single]
                 if not names:
@@ -171,6 +171,17 @@ def _lies_there(out: Path, arguments: dict[str, Any], force: bool) -> bool:
 
 def _one_line(arguments: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in arguments.items())
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPool]:
+    """Yield a pool of threads, none of which outlives the block."""
+    pool = ThreadPool(number)
+    try:
+        yield pool
+    finally:  # a thread still at work would write into a folder that is being removed
+        pool.terminate()
+        pool.join()
 
 
 @contextmanager
