@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from _options import add_run_options
+from _command import add_run_options, run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,12 +19,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    args = build_parser().parse_args()
-
-    from mmvisionllama import compat
-
-    compat.prepare()
-
-    from mmvisionllama.engine import launch
-
-    sys.exit(launch.main(launch.test, args))
+    sys.exit(run("test", build_parser().parse_args()))

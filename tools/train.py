@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from _options import add_run_options
+from _command import add_run_options, run
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,12 +24,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    args = build_parser().parse_args()
-
-    from mmvisionllama import compat
-
-    compat.prepare()
-
-    from mmvisionllama.engine import launch
-
-    sys.exit(launch.main(launch.train, args))
+    sys.exit(run("train", build_parser().parse_args()))

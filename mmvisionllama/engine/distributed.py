@@ -57,6 +57,12 @@ def init_distributed(launcher: str, dist_cfg: Mapping[str, Any]) -> None:
     dist.init_process_group(backend, **options)
 
 
+def leave_distributed() -> None:
+    """Leave the process group at the end of a run, if this process has joined one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def fit_to_cpu(cfg: dict[str, Any]) -> list[str]:
     """Change a config in place so that several processes can train its model without GPUs.
 
@@ -102,6 +108,11 @@ class MeanLossHook(Hook):
 def rank_of(environ: Mapping[str, str]) -> int:
     """Return the rank that the launcher gave this process, 0 without one."""
     return int(environ.get("RANK", environ.get("SLURM_PROCID", "0")))
+
+
+def is_first_of_machine(environ: Mapping[str, str]) -> bool:
+    """Whether this process speaks for its machine: a file that is missing there, say, is so for all."""
+    return environ.get("LOCAL_RANK", environ.get("SLURM_LOCALID", "0")) == "0"
 
 
 def slurm_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -31,22 +30,6 @@ from mmvisionllama.engine.start_line import StartLineHook
 from mmvisionllama.engine.summary import interruption_recorded
 
 USER_ERRORS = (ConfigError, CheckpointError, LaunchError)
-
-
-def main(job: Callable[[Namespace], Any], args: Namespace) -> int:
-    """Do a job and return the exit status of its command.
-
-    What the user can mend (``USER_ERRORS``) is printed once, without a traceback, and gives status 2.
-    """
-    try:
-        job(args)
-    except USER_ERRORS as error:
-        if rank_of(os.environ) == 0:
-            print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    return 0
 
 
 def train(args: Namespace) -> None:

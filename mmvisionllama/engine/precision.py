@@ -7,22 +7,12 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import Registry
 from mmengine.runner.amp import autocast
 from torch import nn
 
 from mmvisionllama.engine.distributed import LaunchError
 
-OPTIM_WRAPPERS = Registry(
-    MMENGINE_OPTIM_WRAPPERS.name,
-    parent=MMENGINE_OPTIM_WRAPPERS,
-    scope="mmvisionllama",
-    locations=["mmvisionllama.engine"],
-)
 
-
-@OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
     """Train under bfloat16 autocast, on CPUs as well as on GPUs.
 
@@ -33,6 +23,9 @@ class BFloat16OptimWrapper(OptimWrapper):
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
+
+
+_BFLOAT16 = f"{__name__}.{BFloat16OptimWrapper.__name__}"
 
 
 def has_bfloat16() -> bool:
@@ -46,12 +39,12 @@ def mixed_precision_wrapper(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
     Raises: LaunchError: for any other wrapper, which may have its own idea of precision.
     """
     given = optim_wrapper.get("type", "OptimWrapper")
-    if given not in ("OptimWrapper", "AmpOptimWrapper", "mmvisionllama.BFloat16OptimWrapper"):
+    if given not in ("OptimWrapper", "AmpOptimWrapper", _BFLOAT16):
         raise LaunchError(
             f"--amp replaces OptimWrapper or AmpOptimWrapper, but the config has optim_wrapper.type={given!r}"
         )
     if has_bfloat16():
         scaling = ("loss_scale", "dtype", "use_fsdp")
         kept = {key: value for key, value in optim_wrapper.items() if key not in scaling}
-        return {**kept, "type": "mmvisionllama.BFloat16OptimWrapper"}
+        return {**kept, "type": _BFLOAT16}
     return {**optim_wrapper, "type": "AmpOptimWrapper", "dtype": "float16"}

@@ -6,8 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-
-from mmvisionllama.engine import launch
+from types import ModuleType
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = REPOSITORY / "tests" / "tools" / "toy_config.py"
@@ -16,15 +15,7 @@ _RUNS = itertools.count()
 
 def parser_of(tool: str) -> ArgumentParser:
     """Return the parser of ``tools/<tool>.py``."""
-    folder = str(REPOSITORY / "tools")
-    spec = importlib.util.spec_from_file_location(f"tools_{tool}", f"{folder}/{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-    return module.build_parser()
+    return _load(tool).build_parser()
 
 
 def run(tool: str, *arguments: str | Path, **cfg_options: object) -> int:
@@ -33,7 +24,19 @@ def run(tool: str, *arguments: str | Path, **cfg_options: object) -> int:
     options = {"experiment_name": f"toy_{next(_RUNS)}", **cfg_options}
     args = parser_of(tool).parse_args([str(x) for x in arguments])
     args.cfg_options = {**(args.cfg_options or {}), **options}
-    return launch.main(getattr(launch, tool), args)
+    return _load(tool).run(tool, args)
+
+
+def _load(tool: str) -> ModuleType:
+    folder = str(REPOSITORY / "tools")
+    spec = importlib.util.spec_from_file_location(f"tools_{tool}", f"{folder}/{tool}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    return module
 
 
 def logged_losses(work_dir: Path) -> dict[int, float]:

@@ -96,6 +96,11 @@ def test_amp_trains_in_bfloat16_close_to_full_precision(here: Path, trained: Pat
     assert list(mixed.values()) == pytest.approx(list(full.values()), rel=0.05)
 
 
+def test_the_config_that_an_amp_training_leaves_is_accepted(here: Path) -> None:
+    assert run("train", TOY, "--amp", "--work-dir", "amp") == 0
+    assert run("test", "amp/toy_config.py", "amp/iter_3.pth") == 0
+
+
 def test_compile_leaves_the_losses_as_they_are(here: Path, trained: Path) -> None:
     assert run("train", TOY, "--compile", "--work-dir", "compiled", **{"compile.backend": "aot_eager"}) == 0
     assert 'Model has been "compiled"' in log_text(Path("compiled"))
@@ -162,7 +167,7 @@ def test_what_cannot_work_ends_with_one_message_and_leaves_no_trace(
     cfg_options: dict,
     message: str,
 ) -> None:
-    for name in ("RANK", "SLURM_PROCID"):
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "SLURM_LOCALID"):
         monkeypatch.delenv(name, raising=False)
     assert run("train", *arguments, **cfg_options) == 2
     error = capsys.readouterr().err
@@ -183,18 +188,19 @@ def test_a_checkpoint_of_another_architecture_is_an_error_before_the_work_direct
     assert list(here.iterdir()) == []
 
 
-def test_an_error_that_is_not_the_users_keeps_its_traceback() -> None:
+def test_an_error_that_is_not_the_users_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(args: Namespace) -> None:
         raise RuntimeError("a bug")
 
+    monkeypatch.setattr(launch, "train", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        launch.main(broken, Namespace())
+        run("train", TOY)
 
 
-def test_only_the_first_process_prints_an_error(
+def test_only_the_first_process_of_a_machine_prints_an_error(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
     assert run("train", "no_config.py") == 2
     assert capsys.readouterr().err == ""
 

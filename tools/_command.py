@@ -1,6 +1,8 @@
-"""The options that tools/train.py and tools/test.py share."""
+"""What tools/train.py and tools/test.py share: options, and how they end."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -27,3 +29,26 @@ def add_run_options(parser: argparse.ArgumentParser, step: str) -> None:
         default="none",
         help="what started this process; the shell scripts set it",
     )
+
+
+def run(job: str, args: argparse.Namespace) -> int:
+    """Do a job of ``mmvisionllama.engine.launch`` and return the exit status of the command.
+
+    What the user can mend is printed once on every machine, without a traceback, and gives status 2.
+    """
+    # Only now, so that --help answers at once; and before the hosts are imported, which need torchvision.
+    from mmvisionllama import compat
+
+    compat.prepare()
+
+    from mmvisionllama.engine import launch
+    from mmvisionllama.engine.distributed import is_first_of_machine, leave_distributed
+
+    try:
+        getattr(launch, job)(args)
+    except launch.USER_ERRORS as error:
+        if is_first_of_machine(os.environ):
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    leave_distributed()
+    return 0
