@@ -248,6 +248,7 @@ BY_NAME: Mapping[str, Rule] = {
     "init_cfg": kind_for_components("weight initializer", also=("override",)),
     "norm_cfg": kind_for_components("model", also=("requires_grad",)),
     "augments": kind_for_components("batch augment"),
+    "postprocess_tracklet_cfg": kind_for_components("task util"),
     "data_preprocessor": _data_preprocessor,
     "train_cfg": _model_cfg,
     "test_cfg": _model_cfg,
