@@ -8,7 +8,7 @@ One process on two CPU cores, 32 images.
 _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/digitscenes_seg.py",
-    "../_base_/schedules/seg_2k.py",
+    "../_base_/schedules/seg_1k.py",
     "../_base_/runtime/seg.py",
 ]
 model = dict(
@@ -28,4 +28,3 @@ model = dict(
     ),
     auxiliary_head=dict(in_channels=128, channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
 )
-optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))

@@ -8,7 +8,7 @@ One process on two CPU cores, 32 images. Aim: mIoU 65 within 6 minutes.
 _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/digitscenes_seg.py",
-    "../_base_/schedules/seg_2k.py",
+    "../_base_/schedules/seg_1k.py",
     "../_base_/runtime/seg.py",
 ]
 # GroupNorm: one process or several, CPU or GPU, the same model comes out.
@@ -21,8 +21,6 @@ model = dict(
         patch_size=8,
         out_type="featmap",
         out_indices=(1, 2, 3, 5),
-        out_norm="each",
-        drop_path_rate=0.0,
         layer_scale=None,
     ),
     neck=dict(
@@ -30,10 +28,9 @@ model = dict(
     ),
     decode_head=dict(
         in_channels=[128, 128, 128, 128],
-        channels=64,
+        channels=32,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
     ),
-    auxiliary_head=dict(in_channels=128, channels=64, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
+    auxiliary_head=dict(in_channels=128, channels=32, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
 )
-optim_wrapper = dict(paramwise_cfg=dict(flat_decay_mult=0.0))

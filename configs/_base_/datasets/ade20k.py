@@ -29,7 +29,7 @@ val_dataloader = dict(
         data_root="data/ade/ADEChallengeData2016",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
+            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=0),
             dict(type="Resize", scale=(2048, 512), keep_ratio=True),
             dict(type="LoadAnnotations"),  # after Resize: metrics are at full size
             dict(type="PackSegInputs"),

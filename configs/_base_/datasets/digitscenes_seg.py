@@ -28,7 +28,7 @@ val_dataloader = dict(
         data_root="data/digitscenes/seg",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
+            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=0),
             dict(type="LoadAnnotations"),
             dict(type="PackSegInputs"),
         ],
