@@ -1,5 +1,9 @@
+import functools
 import os
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -103,6 +107,35 @@ def test_a_file_that_is_no_checkpoint_is_described(tmp_path: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=named):
         read_checkpoint(path)
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a web server on this machine that offers what is in ``tmp_path``."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_checkpoint_is_read_from_an_address(tmp_path: Path, address: str) -> None:
+    save(tmp_path / "a.pth", {"w": torch.ones(2)})
+    assert torch.equal(read_checkpoint(f"{address}/a.pth")["w"], torch.ones(2))
+
+
+def test_code_from_an_address_is_named_and_not_run(tmp_path: Path, address: str) -> None:
+    witness = tmp_path / "ran"
+    save(tmp_path / "a.pth", {"x": RunsCode(witness)})
+    with pytest.raises(CheckpointError, match=r"mkdir.*could run code"):
+        read_checkpoint(f"{address}/a.pth")
+    assert not witness.exists()
+
+
+def test_an_address_without_a_checkpoint_is_an_error(address: str) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pth cannot be downloaded: HTTP Error 404"):
+        read_checkpoint(f"{address}/none.pth")
 
 
 def test_weights_are_found_below_state_dict_and_without_the_wrapper_prefix() -> None:
