@@ -11,6 +11,7 @@ _base_ = [
     "../_base_/schedules/seg_1k.py",
     "../_base_/runtime/seg.py",
 ]
+# GroupNorm gives the same model in one process and in several, on CPU and on GPU.
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
     backbone=dict(
@@ -22,9 +23,18 @@ model = dict(
         window=dict(size=8),  # divides the 16 x 16 grid of the first stage
         layer_scale=None,
     ),
-    # GroupNorm gives the same model in one process and in several, on CPU and on GPU.
     decode_head=dict(
-        in_channels=[32, 64, 128, 160], channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)
+        in_channels=[32, 64, 128, 160],
+        channels=48,
+        num_classes=11,
+        norm_cfg=dict(type="GN", num_groups=8),
+        loss_decode=dict(avg_non_ignore=True),
     ),
-    auxiliary_head=dict(in_channels=128, channels=48, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
+    auxiliary_head=dict(
+        in_channels=128,
+        channels=48,
+        num_classes=11,
+        norm_cfg=dict(type="GN", num_groups=8),
+        loss_decode=dict(avg_non_ignore=True),
+    ),
 )

@@ -11,7 +11,7 @@ _base_ = [
     "../_base_/schedules/seg_1k.py",
     "../_base_/runtime/seg.py",
 ]
-# GroupNorm: one process or several, CPU or GPU, the same model comes out.
+# GroupNorm gives the same model in one process and in several, on CPU and on GPU.
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
     backbone=dict(
@@ -31,6 +31,13 @@ model = dict(
         channels=32,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
+        loss_decode=dict(avg_non_ignore=True),
     ),
-    auxiliary_head=dict(in_channels=128, channels=32, num_classes=11, norm_cfg=dict(type="GN", num_groups=8)),
+    auxiliary_head=dict(
+        in_channels=128,
+        channels=32,
+        num_classes=11,
+        norm_cfg=dict(type="GN", num_groups=8),
+        loss_decode=dict(avg_non_ignore=True),
+    ),
 )
