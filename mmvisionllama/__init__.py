@@ -7,7 +7,7 @@ __all__ = ["PyramidVisionLLaMA", "VisionLLaMA", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the package must stay cheap (`doctor` runs where torch is broken), so the backbones load on use.
+    # Importing the package must work where torch is broken (`doctor`), so the backbones load on use.
     if name in ("VisionLLaMA", "PyramidVisionLLaMA"):
         from mmvisionllama import models
 

@@ -1,11 +1,10 @@
 """Registries of this package, children of mmengine's, under the scope ``mmvisionllama``.
 
-This file imports mmengine alone: an ImportError raised inside a registry module is swallowed by
-mmengine and would come back as "not in the registry".
+Beside the standard library this file imports mmengine alone: an ImportError raised inside a registry module
+is swallowed by mmengine and would come back as "not in the registry".
 """
 
 import difflib
-import inspect
 from typing import Any
 
 from mmengine.registry import (
@@ -24,12 +23,17 @@ from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
 )
 from mmengine.registry import (
+    OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS,
+)
+from mmengine.registry import (
     TRANSFORMS as MMENGINE_TRANSFORMS,
 )
 from mmengine.registry import (
     VISUALIZERS as MMENGINE_VISUALIZERS,
 )
 from mmengine.registry import Registry
+
+from mmvisionllama.signatures import accepted_arguments
 
 SCOPE = "mmvisionllama"
 
@@ -39,25 +43,13 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(MMENGINE_MODELS, "models")
-DATASETS = _child(MMENGINE_DATASETS, "datasets")
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets")
+DATASETS = _child(MMENGINE_DATASETS, "datasets.seg")
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading")
 HOOKS = _child(MMENGINE_HOOKS, "engine")
+OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
 METRICS = _child(MMENGINE_METRICS, "evaluation")
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, "engine")
-
-
-def accepted_arguments(component: type) -> set[str]:
-    """Name the constructor arguments of a class, those that ``**kwargs`` hands to its parents included."""
-    names: set[str] = set()
-    for parent in component.__mro__:
-        if "__init__" not in vars(parent):
-            continue
-        parameters = list(inspect.signature(parent.__init__).parameters.values())[1:]
-        names |= {x.name for x in parameters if x.kind not in (x.VAR_KEYWORD, x.VAR_POSITIONAL)}
-        if not any(x.kind is x.VAR_KEYWORD for x in parameters):
-            break
-    return names
 
 
 def build_component(cfg: dict[str, Any], **given: Any) -> Any:
@@ -79,7 +71,7 @@ def build_component(cfg: dict[str, Any], **given: Any) -> Any:
         near = difflib.get_close_matches(name, [*own, *MMENGINE_MODELS.module_dict], 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown component type {name!r} in {cfg}.{hint} Known here: {', '.join(own)}")
-    accepted = accepted_arguments(component)
+    accepted = accepted_arguments(component).names
     if unknown := set(args) - (accepted - set(given)):
         raise ValueError(f"{name} does not take {sorted(unknown)}; it takes {sorted(accepted - set(given))}")
     return component(**{key: value for key, value in given.items() if key in accepted}, **args)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mmvisionllama.signatures import accepted_arguments
+
 from ..registry import SCOPE
 from .errors import Problem, nearest
 from .resolving import UnknownType, resolve
-from .signatures import accepted_arguments
 from .sources import can_be_searched, keys_taken, package_of, says, vocabulary
 
 _MARKS = frozenset({"type", "_scope_"})  # what mmengine's builders take away themselves

@@ -1,7 +1,7 @@
 import functools
 from typing import Any
 
-from mmvisionllama.config.signatures import accepted_arguments
+from mmvisionllama.signatures import accepted_arguments
 
 
 class Root:
