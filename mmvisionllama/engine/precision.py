@@ -11,8 +11,10 @@ from mmengine.runner.amp import autocast
 from torch import nn
 
 from mmvisionllama.engine.distributed import LaunchError
+from mmvisionllama.registry import OPTIM_WRAPPERS, SCOPE
 
 
+@OPTIM_WRAPPERS.register_module()
 class BFloat16OptimWrapper(OptimWrapper):
     """Train under bfloat16 autocast, on CPUs as well as on GPUs.
 
@@ -25,7 +27,7 @@ class BFloat16OptimWrapper(OptimWrapper):
             yield
 
 
-_BFLOAT16 = f"{__name__}.{BFloat16OptimWrapper.__name__}"
+_BFLOAT16 = f"{SCOPE}.{BFloat16OptimWrapper.__name__}"
 
 
 def has_bfloat16() -> bool:

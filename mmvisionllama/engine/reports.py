@@ -11,7 +11,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-_VALIDATIONS = "validations"
+# Not beginning with train, val or test: mmengine would log what does.
+_VALIDATIONS = "past_validations"
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _PACKAGES = (
     "mmdet",
     "mmvisionllama",
 )
-_SECONDS = "train_seconds"
+_SECONDS = "seconds_trained"
 
 
 @HOOKS.register_module()
@@ -38,8 +38,9 @@ class RunSummaryHook(ReportHook):
 
     It is written when training starts and after every validation (``"status": "running"``), at the end
     (``"finished"``), and by ``interruption_recorded`` when the run ends in an exception (``"interrupted"``).
-    ``"best"`` has an entry for every metric that CheckpointHook's ``save_best`` watches. Seconds count the
-    whole training, also what came before a resume.
+    ``"last"`` and ``"best"`` hold metrics under the host's names; the best validation is that of the first
+    metric that CheckpointHook's ``save_best`` watches. Seconds count the whole training, also what came
+    before a resume.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -75,9 +76,10 @@ class RunSummaryHook(ReportHook):
             "steps": runner.iter,
             "planned_steps": runner.max_iters,
             "epochs": runner.epoch,
-            "last_validation": past[-1] if past else None,
+            "last": past[-1]["metrics"] if past else None,
+            "last_step": past[-1]["step"] if past else None,
             "last_checkpoint": hub.get("last_ckpt"),
-            "best": _best(runner),
+            **_best(runner),
             "parameters": sum(x.numel() for x in model.parameters()),
             "trained_parameters": sum(x.numel() for x in model.parameters() if x.requires_grad),
             "world_size": get_world_size(),
@@ -108,17 +110,23 @@ def _config(runner: Runner) -> dict[str, str | None]:
     }
 
 
-def _best(runner: Runner) -> dict[str, dict[str, Any]]:
-    """Return metric -> the validation that CheckpointHook found best, with its checkpoint."""
-    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.save_best]
-    hub, best = runner.message_hub.runtime_info, {}
-    for metric in (name for hook in hooks for name in hook.key_indicators):
-        suffix = "" if f"best_score_{metric}" not in hub else f"_{metric}"
-        score = plain(hub.get(f"best_score{suffix}", math.nan))
-        reached = next((x for x in validations(runner) if x["metrics"].get(metric) == score), None)
-        if reached:
-            best[metric] = {**reached, "checkpoint": hub.get(f"best_ckpt{suffix}")}
-    return best
+def _best(runner: Runner) -> dict[str, Any]:
+    """Return metrics, step and checkpoint of the validation that CheckpointHook found best."""
+    hub = runner.message_hub.runtime_info
+    watched = [
+        name for hook in runner.hooks if isinstance(hook, CheckpointHook) for name in _indicators(hook)
+    ]
+    if not watched:
+        return {}
+    suffix = f"_{watched[0]}" if f"best_score_{watched[0]}" in hub else ""
+    score = plain(hub.get(f"best_score{suffix}", math.nan))
+    best = next((x for x in validations(runner) if x["metrics"].get(watched[0]) == score), None) or {}
+    checkpoint = hub.get(f"best_ckpt{suffix}")
+    return {"best": best.get("metrics"), "best_step": best.get("step"), "best_checkpoint": checkpoint}
+
+
+def _indicators(hook: CheckpointHook) -> list[str]:
+    return hook.key_indicators if hook.save_best else []
 
 
 def _versions() -> dict[str, str]:
