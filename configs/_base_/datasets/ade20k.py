@@ -9,7 +9,7 @@ train_dataloader = dict(
         data_root="data/ade/ADEChallengeData2016",
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
+            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
             dict(type="LoadAnnotations"),
             dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
             dict(type="RandomCrop", crop_size=(512, 512), cat_max_ratio=0.75),
@@ -29,7 +29,7 @@ val_dataloader = dict(
         data_root="data/ade/ADEChallengeData2016",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=0),
+            dict(type="mmvisionllama.LoadImageFromFile"),
             dict(type="Resize", scale=(2048, 512), keep_ratio=True),
             dict(type="LoadAnnotations"),  # after Resize: metrics are at full size
             dict(type="PackSegInputs"),

@@ -9,7 +9,7 @@ train_dataloader = dict(
         data_root="data/digitscenes/seg",
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
+            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
             dict(type="LoadAnnotations"),
             # No flips: a mirrored digit is another digit or none.
             dict(type="RandomResize", scale=(64, 64), ratio_range=(0.8, 1.25), keep_ratio=True),
@@ -28,7 +28,7 @@ val_dataloader = dict(
         data_root="data/digitscenes/seg",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=0),
+            dict(type="mmvisionllama.LoadImageFromFile"),
             dict(type="LoadAnnotations"),
             dict(type="PackSegInputs"),
         ],
