@@ -2,13 +2,13 @@
 
 tools/train.sh configs/seg/pyramid_visionllama_tiny_upernet_digitscenes.py
 
-One process on two CPU cores, 32 images.
+One process on two CPU cores, 16 images.
 """
 
 _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/digitscenes_seg.py",
-    "../_base_/schedules/seg_1k.py",
+    "../_base_/schedules/seg_tiny.py",
     "../_base_/runtime/seg.py",
 ]
 # GroupNorm gives the same model in one process and in several, on CPU and on GPU.
@@ -25,16 +25,16 @@ model = dict(
     ),
     decode_head=dict(
         in_channels=[32, 64, 128, 160],
-        channels=48,
+        channels=24,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
-        loss_decode=dict(avg_non_ignore=True),
+        loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
     ),
     auxiliary_head=dict(
         in_channels=128,
-        channels=48,
+        channels=24,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
-        loss_decode=dict(avg_non_ignore=True),
+        loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
     ),
 )

@@ -2,7 +2,7 @@
 
 tools/train.sh configs/seg/vit_tiny_upernet_digitscenes.py
 
-One process on two CPU cores, 32 images. Learned positions and GELU, at the same number of parameters.
+One process on two CPU cores, 16 images. Learned positions and GELU, at the same number of parameters.
 """
 
 _base_ = "./visionllama_tiny_upernet_digitscenes.py"
@@ -10,11 +10,11 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type="mmpretrain.VisionTransformer",
-        arch=dict(embed_dims=128, num_layers=6, num_heads=4, feedforward_channels=768),
+        arch=dict(embed_dims=96, num_layers=8, num_heads=3, feedforward_channels=384),
         img_size=64,
         patch_size=8,
         out_type="featmap",
-        out_indices=(1, 2, 3, 5),
+        out_indices=(1, 3, 5, 7),
         final_norm=False,
     ),
 )

@@ -20,7 +20,7 @@ from mmvisionllama.registry import MODELS
 
 # S, B and L: VisionLLaMA, Tab. 17. Huge has ViT-H's sizes. Tiny is ours, for demonstrations and tests.
 ARCHS = {
-    "tiny": dict(embed_dims=128, num_layers=6, num_heads=4),
+    "tiny": dict(embed_dims=96, num_layers=8, num_heads=3),
     "small": dict(embed_dims=384, num_layers=12, num_heads=6),
     "base": dict(embed_dims=768, num_layers=12, num_heads=12),
     "large": dict(embed_dims=1024, num_layers=24, num_heads=16),
