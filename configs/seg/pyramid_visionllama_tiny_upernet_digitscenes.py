@@ -25,14 +25,14 @@ model = dict(
     ),
     decode_head=dict(
         in_channels=[32, 64, 128, 160],
-        channels=24,
+        channels=32,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
         loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
     ),
     auxiliary_head=dict(
         in_channels=128,
-        channels=24,
+        channels=32,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
         loss_decode=dict(class_weight=[0.3] + [1.0] * 10),

@@ -11,7 +11,9 @@ train_dataloader = dict(
         pipeline=[
             dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
             dict(type="LoadAnnotations"),
-            # No augmentation: five epochs of scenes that differ in everything do not overfit.
+            # No flips: a mirrored digit is another digit or none.
+            dict(type="RandomResize", scale=(64, 64), ratio_range=(0.8, 1.25), keep_ratio=True),
+            dict(type="RandomCrop", crop_size=(64, 64)),
             dict(type="PackSegInputs"),
         ],
     ),
