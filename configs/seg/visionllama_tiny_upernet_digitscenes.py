@@ -29,6 +29,7 @@ model = dict(
     decode_head=dict(
         in_channels=[96, 96, 96, 96],
         channels=32,
+        dropout_ratio=0.0,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
         loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
@@ -36,6 +37,7 @@ model = dict(
     auxiliary_head=dict(
         in_channels=96,
         channels=32,
+        dropout_ratio=0.0,
         num_classes=11,
         norm_cfg=dict(type="GN", num_groups=8),
         loss_decode=dict(class_weight=[0.3] + [1.0] * 10),

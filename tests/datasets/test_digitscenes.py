@@ -18,7 +18,7 @@ from mmvisionllama.datasets.digitscenes.layouts import SegLayout
 from mmvisionllama.datasets.digitscenes.sources import PHOTOGRAPHS, digit_indices, load_sources
 from mmvisionllama.registry import DATASETS
 
-SMALL = {"num_train": 20, "num_val": 10}
+SMALL = {"num_train": 30, "num_val": 10}
 TINY = {"num_train": 3, "num_val": 2, "layouts": ["seg"]}
 TOOL = Path(__file__).parents[2] / "tools" / "prepare_digitscenes.py"
 
@@ -63,7 +63,7 @@ def test_another_seed_gives_other_images(data: Path, tmp_path: Path) -> None:
     write_digitscenes(tmp_path / "new", **SMALL, seed=1)
     old, new = hashes(data), hashes(tmp_path / "new")
     images = [name for name in old if name.startswith("seg/images")]
-    assert len(images) == 30
+    assert len(images) == 40
     assert all(old[name] != new[name] for name in images)
 
 
@@ -79,7 +79,7 @@ def test_a_layout_does_not_depend_on_the_other_layouts_or_on_the_number_of_image
 # Segmentation
 
 
-@pytest.mark.parametrize(("folder", "count"), [("training", 20), ("validation", 10)])
+@pytest.mark.parametrize(("folder", "count"), [("training", 30), ("validation", 10)])
 def test_every_segmentation_image_has_labels_of_its_name_and_size(
     data: Path, folder: str, count: int
 ) -> None:
@@ -119,7 +119,7 @@ def test_segmentation_loads_through_the_registered_dataset(data: Path) -> None:
         }
     )
     samples = [dataset[i] for i in range(len(dataset))]
-    assert len(samples) == 20
+    assert len(samples) == 30
     assert dataset.metainfo["classes"] == CLASSES
     values = np.unique([sample["data_samples"].gt_sem_seg.data.numpy() for sample in samples])
     assert values.tolist() == [*range(11), 255]
@@ -133,7 +133,7 @@ def test_every_class_has_a_colour_of_its_own() -> None:
 # Detection
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 20), ("val", 10)])
+@pytest.mark.parametrize(("split", "count"), [("train", 30), ("val", 10)])
 def test_coco_lists_every_image_with_its_size(data: Path, split: str, count: int) -> None:
     images = load_coco(data, split).dataset["images"]
     assert len(images) == count
@@ -187,7 +187,7 @@ def test_hard_scenes_have_four_to_seven_small_digits_on_96_pixels(hard_data: Pat
 # Classification
 
 
-@pytest.mark.parametrize(("split", "each"), [("train", 2), ("val", 1)])
+@pytest.mark.parametrize(("split", "each"), [("train", 3), ("val", 1)])
 def test_classification_folders_load_and_are_balanced(data: Path, split: str, each: int) -> None:
     dataset = CustomDataset(data_root=str(data / "cls"), data_prefix=split)
     assert CLASSES[1:] == dataset.CLASSES
@@ -210,8 +210,8 @@ def test_every_planned_digit_can_be_seen_and_is_counted(name: str, request: pyte
 
 def test_classes_are_equally_frequent_by_construction(data: Path) -> None:
     counts = json.loads((data / "digitscenes.json").read_text())["digits_per_class"]
-    assert set(counts["cls"]["train"].values()) == {2}
-    assert set(counts["seg"]["train"].values()) == {3}
+    assert set(counts["cls"]["train"].values()) == {3}
+    assert set(counts["seg"]["train"].values()) == {4}
 
 
 def test_train_and_validation_share_no_digit() -> None:
@@ -245,7 +245,7 @@ def test_description_records_arguments_and_split(data: Path) -> None:
     description = json.loads((data / "digitscenes.json").read_text())
     asked = {**SMALL, "size": 64, "hard": False, "seed": 0, "layouts": ["seg", "cls", "det"], "format": 1}
     assert description["arguments"] == asked
-    assert description["images"]["seg"] == {"train": 20, "val": 10}
+    assert description["images"]["seg"] == {"train": 30, "val": 10}
     assert description["digit_indices"]["val"] == digit_indices("val")
     assert description["photographs"]["train"] == list(PHOTOGRAPHS["train"])
 
@@ -335,7 +335,7 @@ def test_ctrl_c_while_threads_write_leaves_nothing(tmp_path: Path, monkeypatch: 
     [
         ({"num_train": 0}, "num_train must lie between 1 and 999999, got 0"),
         ({"num_val": 10**6}, "num_val must lie between 1 and 999999, got 1000000"),
-        ({"size": 16}, "size must lie between 23 and 1024, got 16"),
+        ({"size": 16}, "size must lie between 20 and 1024, got 16"),
         ({"size": 48, "hard": True}, "size must lie between 59 and 1024, got 48"),
         ({"seed": -1}, "seed must lie between 0 and 4294967295, got -1"),
         ({"workers": 0}, "workers must lie between 1 and 256, got 0"),
@@ -382,4 +382,4 @@ def test_the_tool_writes_below_the_data_root_and_then_says_it_is_up_to_date(
 
 def test_the_tool_fails_with_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_tool("--out", str(tmp_path / "out"), "--size", "8") == 2
-    assert capsys.readouterr().err == "error: size must lie between 23 and 1024, got 8\n"
+    assert capsys.readouterr().err == "error: size must lie between 20 and 1024, got 8\n"

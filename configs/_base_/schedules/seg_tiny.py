@@ -10,6 +10,6 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=100),
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=100, end=1650),
 ]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=1650, val_interval=550)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=1650, val_interval=825)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

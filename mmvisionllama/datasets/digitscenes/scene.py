@@ -19,7 +19,7 @@ class Style:
 
     Attributes:
         size: Default image side in pixels.
-        counts: Numbers of digits per scene, each equally often.
+        counts: Numbers of digits per scene, in turn.
         scale: Side of the square that a digit fills.
         light: Brightness left to the photograph.
         saturation, value: Of a digit's tint.
@@ -42,7 +42,7 @@ class Style:
         return math.ceil(_LEAST_DIGIT / self.scale[0])
 
 
-PLAIN = Style(64, (1, 2), (0.5, 0.75), (0.1, 0.4), (0.0, 0.4), (0.8, 1.0), 6, 0.8)
+PLAIN = Style(64, (1, 1, 2), (0.5, 0.75), (0.1, 0.4), (0.0, 0.4), (0.8, 1.0), 6, 0.8)
 HARD = Style(96, (4, 5, 6, 7), (0.17, 0.33), (0.4, 0.9), (0.0, 1.0), (0.45, 1.0), 20, 0.5)
 
 

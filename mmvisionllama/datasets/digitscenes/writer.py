@@ -28,7 +28,7 @@ from mmvisionllama.datasets.digitscenes.sources import (
     load_sources,
 )
 
-FORMAT = 2  # raise it when equal arguments begin to give other files
+FORMAT = 1  # raise it when equal arguments begin to give other files
 DESCRIPTION = "digitscenes.json"
 
 _MOST_IMAGES = 999_999  # file names have six figures
