@@ -1,7 +1,6 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 DEMO := visionllama_tiny_upernet_digitscenes
-export PYTHON
 VENV_PYTHON := .venv/bin/python
 
 .PHONY: help setup repair test format demo doctor clean distclean
@@ -10,10 +9,10 @@ help: ## list what make can do (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## build .venv, or bring it up to date; PYTHON=python3.11 chooses the interpreter
-	@tools/make_env.sh
+	@PYTHON="$(PYTHON)" tools/make_env.sh
 
 repair: ## run every set-up step again over the existing .venv
-	@tools/make_env.sh --again
+	@PYTHON="$(PYTHON)" tools/make_env.sh --again
 
 test: setup ## lint, format check and tests; PYTEST_ARGS="tests/test_doctor.py -x" for some of them
 	@$(VENV_PYTHON) -m ruff check .

@@ -85,10 +85,13 @@ step() {
     shift
     say "$title"
     printf '\n== %s\n$ %s\n' "$title" "$*" >>"$log"
-    watch_log &
+    watch_log 3>&- &
     watcher=$!
+    # bash itself may complain of children that end while it handles an interrupt: into the log with that.
+    exec 2>>"$log"
     "$@" >>"$log" 2>&1 </dev/null || status=$?
     stop_watcher
+    exec 2>&3
     [[ -t 1 ]] && printf '\r\033[K'
     ((status == 0)) && return
     tail -n 15 "$log" >&2

@@ -67,6 +67,5 @@ def _batch(runner: Runner, dataloader: DataLoader, accumulation: int) -> str:
 
 def _learning_rate(optim_wrapper: Any) -> float:
     wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
-    # The config's own rate: groups have theirs by depth or name, and a warm-up has lowered `lr` already.
-    settings = [wrapper.base_param_settings for wrapper in wrappers]
-    return max(group.get("initial_lr", group["lr"]) for group in settings)
+    # The config's own rate: groups have theirs by depth or name, and a warm-up has lowered what they hold.
+    return max(wrapper.optimizer.defaults["lr"] for wrapper in wrappers)

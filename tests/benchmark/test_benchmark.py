@@ -40,31 +40,15 @@ def test_a_failing_model_is_named_with_its_error() -> None:
 
 def test_the_tool_reports_rate_memory_and_parameters_of_every_model(tmp_path: Path) -> None:
     text = "mmvisionllama.VisionLLaMA(arch='tiny', patch_size=8)"
-    command = [sys.executable, REPOSITORY / "tools/benchmark.py", text, text.replace("8", "16")]
-    options = [
-        "--size",
-        "32",
-        "48",
-        "--batch",
-        "2",
-        "--rounds",
-        "2",
-        "--warmup",
-        "1",
-        "--threads",
-        "1",
-        "--out",
-    ]
-    done = subprocess.run(
-        [*map(str, command), *options, "--out", str(tmp_path / "out.json")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
+    command = [sys.executable, str(REPOSITORY / "tools/benchmark.py"), text, text.replace("8", "16")]
+    numbers = dict(size=48, batch=2, rounds=2, warmup=1, threads=1)
+    options = [part for name, number in numbers.items() for part in (f"--{name}", str(number))]
+    out = ["--out", str(tmp_path / "out.json")]
+    done = subprocess.run([*command, *options, *out], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert [result["mode"] for result in results] == ["forward", "forward", "train", "train"]
     assert all(result["images_per_second"] > 0 and result["memory"] > 0 for result in results)
     assert results[0]["ratio"] == 1
     assert results[0]["parameters"] < results[1]["parameters"]  # larger patches have larger kernels
-    assert "train, 32 x 48 px, batch 2, cpu, eager" in done.stdout
+    assert "train, 48 x 48 px, batch 2, cpu, eager" in done.stdout

@@ -47,9 +47,7 @@ def run_squares(root: Path, folder: Path, *hooks: dict, **changes: Any) -> Runne
     backbone = dict(
         type="mmvisionllama.VisionLLaMA", arch="tiny", img_size=SIDE, patch_size=4, out_type="featmap"
     )
-    head = dict(
-        in_channels=128, in_index=0, channels=16, num_convs=1, num_classes=2, norm_cfg=dict(type="BN")
-    )
+    head = dict(in_channels=96, in_index=0, channels=16, num_convs=1, num_classes=2, norm_cfg=dict(type="BN"))
     preprocessor = dict(type="SegDataPreProcessor", mean=[60.0] * 3, std=[60.0] * 3, size=(SIDE, SIDE))
     evaluation = dict(
         batch_size=2,

@@ -110,6 +110,6 @@ def test_mixed_precision_computes_in_bfloat16_and_updates_float32_weights() -> N
 
 def test_mixed_precision_keeps_the_other_options_of_the_wrapper() -> None:
     given = {"type": "AmpOptimWrapper", "loss_scale": 512.0, "clip_grad": {"max_norm": 1}, "optimizer": {}}
-    name = "mmvisionllama.engine.precision.BFloat16OptimWrapper"
+    name = "mmvisionllama.BFloat16OptimWrapper"
     expected = {"type": name, "clip_grad": {"max_norm": 1}, "optimizer": {}}
     assert mixed_precision_wrapper(given) == expected

@@ -62,11 +62,11 @@ def vit_depth(name: str, blocks: int, prefix: str = "backbone.") -> int:
 
 
 def test_every_parameter_of_a_plain_segmentor_has_the_rate_of_its_depth() -> None:
-    model = segmentor({**OURS, "out_type": "featmap"}, channels=128)
+    model = segmentor({**OURS, "out_type": "featmap"}, channels=96)
     rates = setting(model, wrap(model), "lr")
-    expected = {name: LR * RATE ** (7 - vit_depth(name, blocks=6)) for name, _ in model.named_parameters()}
+    expected = {name: LR * RATE ** (9 - vit_depth(name, blocks=8)) for name, _ in model.named_parameters()}
     assert rates == pytest.approx(expected)
-    assert len(set(rates.values())) == 8
+    assert len(set(rates.values())) == 10
 
 
 def test_every_parameter_of_a_host_backbone_has_the_rate_of_its_depth() -> None:
@@ -104,7 +104,7 @@ def test_the_wrapping_model_does_not_change_the_rates_of_the_backbone(wrapping: 
 
 
 def test_every_trained_parameter_is_in_exactly_one_group_and_frozen_ones_in_none() -> None:
-    model = segmentor({**OURS, "out_type": "featmap", "frozen_stages": 2}, channels=128)
+    model = segmentor({**OURS, "out_type": "featmap", "frozen_stages": 2}, channels=96)
     grouped = [
         id(p) for group in wrap(model, flat_decay_mult=0.0).optimizer.param_groups for p in group["params"]
     ]
