@@ -112,7 +112,7 @@ def test_segmentation_loads_through_the_registered_dataset(data: Path) -> None:
             "data_root": str(data / "seg"),
             "data_prefix": {"img_path": "images/training", "seg_map_path": "annotations/training"},
             "pipeline": [
-                {"type": "mmseg.LoadImageFromFile"},
+                {"type": "mmvisionllama.LoadImageFromFile"},
                 {"type": "mmseg.LoadAnnotations"},
                 {"type": "mmseg.PackSegInputs"},
             ],
