@@ -58,8 +58,12 @@ def init_distributed(launcher: str, dist_cfg: Mapping[str, Any]) -> None:
 
 
 def leave_distributed() -> None:
-    """Leave the process group at the end of a run, if this process has joined one."""
+    """Leave the process group at the end of a run, together with all its other processes.
+
+    A process that exits while its peers still talk may be aborted, so all wait for the last one.
+    """
     if dist.is_initialized():
+        dist.barrier()
         dist.destroy_process_group()
 
 

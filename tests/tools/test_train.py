@@ -209,7 +209,7 @@ def test_test_writes_the_metrics_under_the_hosts_names(here: Path, trained: Path
     checkpoint = trained / "iter_3.pth"
     assert run("test", TOY, checkpoint, "--out", "new/metrics.json") == 0
     written = json.loads(Path("new/metrics.json").read_text())
-    validated = json.loads((trained / "summary.json").read_text())["last_validation"]["metrics"]
+    validated = json.loads((trained / "summary.json").read_text())["last"]
     assert written["metrics"] == pytest.approx(validated)
     assert (written["config"], written["checkpoint"]) == (str(TOY), str(checkpoint))
     assert written["seconds"] > 0
@@ -232,7 +232,7 @@ def test_test_evaluates_in_bfloat16_when_asked_for_amp(here: Path, trained: Path
 def test_test_gives_the_same_metrics_compiled(here: Path, trained: Path) -> None:
     backend = {"compile.backend": "aot_eager"}
     assert run("test", TOY, trained / "iter_3.pth", "--compile", "--out", "a.json", **backend) == 0
-    validated = json.loads((trained / "summary.json").read_text())["last_validation"]["metrics"]
+    validated = json.loads((trained / "summary.json").read_text())["last"]
     assert json.loads(Path("a.json").read_text())["metrics"] == pytest.approx(validated)
 
 
