@@ -43,9 +43,8 @@ class Stage(nn.Module):
         if self.rope is None:
             return dict.fromkeys(kinds)
         tables = {}
-        if local := kinds.get(WindowAttention):  # the same few positions at every size, so never scaled
-            window_hw = (local.window_size, local.window_size)
-            tables[WindowAttention] = self.rope.tables(grid_positions(window_hw, device), hw=window_hw)
+        if local := kinds.get(WindowAttention):
+            tables[WindowAttention] = self.rope.window_tables(local.window_size, device)
         if whole := kinds.get(SubsampledAttention):
             keys = summary_positions(hw, whole.ratio, self.rope.key_positions, device)
             tables[SubsampledAttention] = self.rope.tables(

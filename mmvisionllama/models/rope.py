@@ -128,6 +128,10 @@ class RoPE2D(nn.Module):
         query = self.table(query_N2, hw=hw, scale=scale)
         return query, query if key_M2 is None else self.table(key_M2, hw=hw, scale=scale)
 
+    def window_tables(self, side: int, device: torch.device | None = None) -> Tables:
+        """Make the tables inside a window: the same few positions at every image size, so never scaled."""
+        return self.tables(grid_positions((side, side), device), hw=(side, side))
+
     def table(
         self, position_N2: Tensor, *, hw: Grid, scale: float = 1.0, base: float | None = None
     ) -> RotaryTable:

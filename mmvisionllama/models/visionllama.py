@@ -84,7 +84,7 @@ class VisionLLaMA(RotaryBackbone):
         if self.with_cls_token:
             self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
 
-        self.window_hw, windowed, window_args = self._read_window(window)
+        self.window_size, windowed, window_args = self._read_window(window)
         self.blocks = nn.ModuleList()
         for i, rate in enumerate(drop_path_rates(self.drop_path_rate, drop_path_schedule, self.num_layers)):
             attention = WindowAttention if i in windowed else RotaryAttention
@@ -103,7 +103,7 @@ class VisionLLaMA(RotaryBackbone):
         )
         self._freeze()
 
-    def _read_window(self, window: dict | None) -> tuple[Grid | None, set[int], dict]:
+    def _read_window(self, window: dict | None) -> tuple[int | None, set[int], dict]:
         if window is None:
             return None, set(), {}
         if unknown := set(window) - {"size", "global_blocks", "mask_padding"}:
@@ -115,7 +115,7 @@ class VisionLLaMA(RotaryBackbone):
             raise ValueError(f"window needs a positive size and a model without class token, got {window}")
         outside = resolve_indices(window.get("global_blocks", ()), self.num_layers, "global block")
         args = dict(window_size=side, mask_padding=window.get("mask_padding", True))
-        return (side, side), set(range(self.num_layers)) - set(outside), args
+        return side, set(range(self.num_layers)) - set(outside), args
 
     def _norm_names(self) -> list[str]:
         single = {"shared": ["all"], "last": ["all"], "none": []}
@@ -157,9 +157,8 @@ class VisionLLaMA(RotaryBackbone):
         tables = {
             RotaryAttention: self.rope.tables(position_N2, hw=hw, scale=self.rope.scale(hw, self.train_hw))
         }
-        if self.window_hw:  # the same few positions at every size, so never scaled
-            local_SS2 = grid_positions(self.window_hw, device)
-            tables[WindowAttention] = self.rope.tables(local_SS2, hw=self.window_hw)
+        if self.window_size:
+            tables[WindowAttention] = self.rope.window_tables(self.window_size, device)
         return tables
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
