@@ -45,7 +45,30 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
+        gated = _silu_gate if torch.compiler.is_compiling() else _SiLUGate.apply
+        return self.down(gated(self.gate(x), self.up(x)))
+
+
+def _silu_gate(gate: Tensor, up: Tensor) -> Tensor:
+    return F.silu(gate) * up
+
+
+class _SiLUGate(torch.autograd.Function):
+    """`_silu_gate` without a compiler: keeps its inputs alone, and makes SiLU anew in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        grad_up = F.silu(gate).mul_(grad)
+        grad_gate = grad * up
+        torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
+        return grad_gate, grad_up
 
 
 @MODELS.register_module()

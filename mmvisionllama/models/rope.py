@@ -137,8 +137,8 @@ class RoPE2D(nn.Module):
     ) -> RotaryTable:
         """Make the table of tokens at any positions; ``hw`` is the grid that they lie on."""
         angle_NAP = self.angles(position_N2 * scale, hw, base or self.base)
-        cos, sin = angle_NAP.cos(), angle_NAP.sin()
-        return RotaryTable(cos.repeat_interleave(2, dim=-1), torch.stack((sin, -sin), dim=-1).flatten(-2))
+        compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        return RotaryTable(*(_opaque_cos_sin if compiled else _cos_sin)(angle_NAP))
 
     def angles(self, position_N2: Tensor, hw: Grid, base: float) -> Tensor:
         """Turn positions into radians, (..., N, 1 or A, P) float32."""
@@ -152,6 +152,22 @@ class RoPE2D(nn.Module):
 
     def _coordinates(self, position_N2: Tensor, hw: Grid) -> Tensor:
         return position_N2
+
+
+def _cos_sin(angle_NAP: Tensor) -> tuple[Tensor, Tensor]:
+    cos, sin = angle_NAP.cos(), angle_NAP.sin()
+    return cos.repeat_interleave(2, dim=-1), torch.stack((sin, -sin), dim=-1).flatten(-2)
+
+
+# A compiler would fuse cosines and sines into every rotation, forward and backward, and make them anew for
+# each image, head and block: a table must reach it as numbers.
+_opaque_cos_sin = torch.library.custom_op("mmvisionllama::cos_sin", _cos_sin, mutates_args=())
+
+
+@_opaque_cos_sin.register_fake
+def _(angle_NAP: Tensor) -> tuple[Tensor, Tensor]:
+    shape = (*angle_NAP.shape[:-1], 2 * angle_NAP.shape[-1])
+    return angle_NAP.new_empty(shape), angle_NAP.new_empty(shape)
 
 
 @MODELS.register_module()
@@ -255,9 +271,9 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    x32 = x.float()
-    swapped = (x32 * sin).unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return (x32 * cos + swapped).to(x.dtype)
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = cos[..., ::2], sin[..., ::2]
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
 
 
 class _Rotation(torch.autograd.Function):

@@ -92,6 +92,29 @@ def test_exports_with_a_free_batch_size(build: Callable[..., RotaryBackbone]) ->
 
 
 @both
+def test_a_compiler_gets_tables_as_numbers_and_an_exported_program_needs_no_operator_of_ours(
+    build: Callable[..., RotaryBackbone],
+) -> None:
+    def operators(module: torch.fx.GraphModule) -> set[str]:
+        return {str(node.target) for node in module.graph.nodes if node.op == "call_function"}
+
+    def keep(module: torch.fx.GraphModule, _: list[Tensor]) -> Callable:
+        captured.update(operators(module))
+        return module.forward
+
+    torch._dynamo.reset()
+    model, img = seeded(build).eval(), images(1, 3, 64, 64)
+    captured: set[str] = set()
+    with torch.no_grad():
+        torch.compile(model, fullgraph=True, backend=keep)(img)
+    assert any("mmvisionllama.cos_sin" in name for name in captured)
+    assert not any(name.startswith("cos") for name in captured)
+    exported = operators(torch.export.export(model, (img,)).module())
+    assert "aten.cos.default" in exported
+    assert not any("mmvisionllama" in name for name in exported)
+
+
+@both
 def test_no_complex_tensor_appears_in_the_graph(build: Callable[..., RotaryBackbone]) -> None:
     program = torch.export.export(build().eval(), (images(1, 3, 64, 64),))
     dtypes = {
