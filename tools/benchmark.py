@@ -69,12 +69,14 @@ def main() -> None:
             )
         style = f"{'compiled' if args.compile else 'eager'}{', bfloat16' if args.amp else ''}"
         title = f"{mode}, {size[0]} x {size[1]} px, batch {args.batch}, {device}, {style}"
-        table = Table("model", "parameters", "images/s", "ratio", "peak MiB", title=title)
+        table = Table("model", "parameters", "images/s", "ratio", "quartiles", "peak MiB", title=title)
         for text, figure in zip(args.models, figures, strict=True):
-            rate, ratio = figure.images_per_second(args.batch), figure.rate_against(figures[0])
-            memory = f"{figure.memory / 2**20:,.0f}"
-            table.add_row(text, f"{figure.parameters / 1e6:.2f} M", f"{rate:.2f}", f"{ratio:.3f}", memory)
-            report.append(dict(model=text, mode=mode, images_per_second=rate, ratio=ratio, **vars(figure)))
+            rate, (low, ratio, high) = figure.images_per_second(args.batch), figure.rate_against(figures[0])
+            memory, quartiles = f"{figure.memory / 2**20:,.0f}", f"{low:.2f}-{high:.2f}"
+            size_text = f"{figure.parameters / 1e6:.2f} M"
+            table.add_row(text, size_text, f"{rate:.2f}", f"{ratio:.3f}", quartiles, memory)
+            numbers = dict(images_per_second=rate, ratio=ratio, ratio_quartiles=(low, high))
+            report.append(dict(model=text, mode=mode, **numbers, **vars(figure)))
         console.print(table)
     if args.out:
         args.out.write_text(json.dumps(dict(arguments=vars(args) | dict(out=str(args.out)), results=report)))

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Literal
@@ -46,11 +46,13 @@ class Measurement:
     def images_per_second(self, batch: int) -> float:
         return batch / statistics.median(self.seconds)
 
-    def rate_against(self, other: "Measurement") -> float:
-        """Give the median over rounds of this model's rate over the other's in the same round."""
-        return statistics.median(
-            theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)
-        )
+    def rate_against(self, other: "Measurement") -> tuple[float, float, float]:
+        """Give the quartiles over rounds of this model's rate over the other's in the same round."""
+        ratios = [theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)]
+        if len(ratios) == 1:
+            ratios *= 2
+        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        return low, median, high
 
 
 def measure(
@@ -100,9 +102,11 @@ def _workers(models: Sequence[dict[str, Any]], setting: Setting) -> Iterator[lis
             pipes.append(ours)
         yield pipes
     finally:
-        for process in processes:
+        for pipe, process in zip(pipes, processes, strict=True):
+            with suppress(OSError):  # it died, and its model was named
+                pipe.send(False)
+            process.join(timeout=10)
             process.terminate()
-            process.join()
 
 
 def _answer(pipe: Connection, model: dict[str, Any]) -> Any:

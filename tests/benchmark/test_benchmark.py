@@ -27,9 +27,9 @@ def test_an_unreadable_model_is_an_error_that_shows_the_form(text: str) -> None:
 
 
 def test_rates_are_compared_round_by_round() -> None:
-    slow, fast = Measurement(1, [2.0, 4.0, 40.0], 0), Measurement(1, [1.0, 2.0, 10.0], 0)
-    assert fast.rate_against(slow) == 2
-    assert slow.images_per_second(batch=8) == 2
+    slow, fast = Measurement(1, [2.0, 6.0, 40.0], 0), Measurement(1, [1.0, 2.0, 10.0], 0)
+    assert fast.rate_against(slow) == (2.5, 3, 3.5)
+    assert slow.images_per_second(batch=12) == 2
 
 
 def test_a_failing_model_is_named_with_its_error() -> None:
