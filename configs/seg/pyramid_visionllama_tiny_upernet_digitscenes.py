@@ -6,14 +6,13 @@ One process on two CPU cores, 16 images.
 """
 
 _base_ = [
-    "../_base_/models/upernet.py",
+    "../_base_/models/upernet_tiny.py",
     "../_base_/datasets/digitscenes_seg.py",
     "../_base_/schedules/seg_tiny.py",
+    "../_base_/runtime/default.py",
     "../_base_/runtime/seg.py",
 ]
-# GroupNorm gives the same model in one process and in several, on CPU and on GPU.
 model = dict(
-    data_preprocessor=dict(size=(64, 64)),
     backbone=dict(
         type="mmvisionllama.PyramidVisionLLaMA",
         arch="tiny",
@@ -23,20 +22,6 @@ model = dict(
         window=dict(size=8),  # divides the 16 x 16 grid of the first stage
         layer_scale=None,
     ),
-    decode_head=dict(
-        in_channels=[32, 64, 128, 160],
-        channels=32,
-        dropout_ratio=0.0,
-        num_classes=11,
-        norm_cfg=dict(type="GN", num_groups=8),
-        loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
-    ),
-    auxiliary_head=dict(
-        in_channels=128,
-        channels=32,
-        dropout_ratio=0.0,
-        num_classes=11,
-        norm_cfg=dict(type="GN", num_groups=8),
-        loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
-    ),
+    decode_head=dict(in_channels=[32, 64, 128, 160]),
+    auxiliary_head=dict(in_channels=128),
 )

@@ -12,6 +12,7 @@ _base_ = [
     "../_base_/models/upernet.py",
     "../_base_/datasets/ade20k.py",
     "../_base_/schedules/seg_160k.py",
+    "../_base_/runtime/default.py",
     "../_base_/runtime/seg.py",
 ]
 model = dict(
