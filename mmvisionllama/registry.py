@@ -4,7 +4,6 @@ Beside the standard library this file imports mmengine alone: an ImportError rai
 is swallowed by mmengine and would come back as "not in the registry".
 """
 
-import difflib
 from typing import Any
 
 from mmengine.registry import (
@@ -33,6 +32,7 @@ from mmengine.registry import (
 )
 from mmengine.registry import Registry
 
+from mmvisionllama.names import did_you_mean
 from mmvisionllama.signatures import accepted_arguments
 
 SCOPE = "mmvisionllama"
@@ -68,8 +68,7 @@ def build_component(cfg: dict[str, Any], **given: Any) -> Any:
     component = MODELS.module_dict.get(name) or MMENGINE_MODELS.module_dict.get(name)
     if component is None:
         own = sorted(MODELS.module_dict)
-        near = difflib.get_close_matches(name, [*own, *MMENGINE_MODELS.module_dict], 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*own, *MMENGINE_MODELS.module_dict])
         raise ValueError(f"unknown component type {name!r} in {cfg}.{hint} Known here: {', '.join(own)}")
     accepted = accepted_arguments(component).names
     if unknown := set(args) - (accepted - set(given)):

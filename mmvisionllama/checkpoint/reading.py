@@ -1,6 +1,5 @@
 """Read a checkpoint without ever running code from it."""
 
-import difflib
 import pickle
 import re
 import urllib.error
@@ -13,6 +12,8 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
+
+from mmvisionllama.names import nearest_names
 
 
 def _history_method(owner: type, name: str) -> Any:
@@ -103,8 +104,8 @@ def require_file(path: str | Path) -> Path:
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint {path} does not exist, nor does the folder {folder}")
     found = sorted(x.name for x in folder.iterdir() if x.suffix in {".pth", ".pt", ".bin", ".ckpt"})
-    nearest = difflib.get_close_matches(path.name, found, n=3, cutoff=0.0)
-    hint = f"nearest files there: {', '.join(nearest)}" if nearest else f"{folder} holds no checkpoint"
+    near = nearest_names(path.name, found, cutoff=0.0)
+    hint = f"nearest files there: {', '.join(near)}" if near else f"{folder} holds no checkpoint"
     problem = "is a folder, not a checkpoint file" if path.is_dir() else "does not exist"
     raise CheckpointError(f"checkpoint {path} {problem}; {hint}")
 

@@ -2,7 +2,9 @@
 
 from mmengine.config import Config
 
-from .errors import Problem, nearest
+from mmvisionllama.names import nearest
+
+from .errors import Problem
 from .places import BY_NAME, ROOT
 from .resolving import SCOPES, import_failure
 from .variables import read_variables, values_below

@@ -1,10 +1,9 @@
 """What a wrong configuration is reported as."""
 
-import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-_SHOWN = 12
+from mmvisionllama.names import nearest, shortened
 
 
 class ConfigError(ValueError):
@@ -41,23 +40,3 @@ class Problem:
         if self.allowed:
             text += f" Allowed: {shortened(self.allowed)}"
         return text
-
-
-def nearest_names(name: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Return up to ``count`` known names that ``name`` resembles, the nearest first."""
-    folded: dict[str, str] = {}
-    for candidate in known:
-        folded.setdefault(candidate.lower(), candidate)
-    return [folded[hit] for hit in difflib.get_close_matches(name.lower(), list(folded), count, cutoff)]
-
-
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that ``name`` most resembles, if any does."""
-    return next(iter(nearest_names(name, known, 1, cutoff)), None)
-
-
-def shortened(names: Collection[str]) -> str:
-    """Return the names as one line, the surplus as a count."""
-    names = list(names)
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f", ... ({more} more)" if more > 0 else "")

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import mmvisionllama
+from mmvisionllama.names import nearest_names
 
-from .errors import ConfigError, nearest_names
+from .errors import ConfigError
 
 
 def repository_root() -> Path:

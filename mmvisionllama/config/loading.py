@@ -9,8 +9,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmvisionllama.names import nearest
+
 from .checking import check_config, helper_variables
-from .errors import ConfigError, Problem, nearest
+from .errors import ConfigError, Problem
 from .finding import find_config, repository_root
 from .places import ROOT
 from .variables import base_files, read_chain
@@ -80,7 +82,7 @@ def _merge(cfg: Config, options: dict[str, Any]) -> list[Problem]:
             try:
                 cfg.merge_from_dict({path: value})
             except (KeyError, TypeError, IndexError) as error:
-                reason = textwrap.shorten(str(error.args[0]), 100)
+                reason = textwrap.shorten(str(error.args[0]), 300)
                 problems.append(Problem(path, f"cannot be set: {reason}"))
         elif name in cfg:
             text = "only helps to write the config file; set what is computed from it"

@@ -11,9 +11,10 @@ from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.utils.data import DataLoader
 
+from mmvisionllama.names import nearest
 from mmvisionllama.signatures import accepted_arguments
 
-from .errors import Problem, nearest
+from .errors import Problem
 from .resolving import UnknownType, resolve
 from .sources import keys_read, package_keys_read, packages_of
 from .walking import Checker, Rule, Spot

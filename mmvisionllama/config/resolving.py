@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from mmengine.registry import Registry
 from mmengine.utils import get_object_from_string
 
+from mmvisionllama.names import nearest
+
 from ..registry import SCOPE
-from .errors import nearest
 
 SCOPES = (SCOPE, "mmseg", "mmpretrain", "mmdet", "mmengine")
 _MMCV_MODULES = ("mmcv.cnn", "mmcv.transforms")  # they register in mmengine's root, under no scope

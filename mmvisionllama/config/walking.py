@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mmvisionllama.names import nearest
 from mmvisionllama.signatures import accepted_arguments
 
 from ..registry import SCOPE
-from .errors import Problem, nearest
+from .errors import Problem
 from .resolving import UnknownType, resolve
 from .sources import can_be_searched, keys_taken, package_of, says, vocabulary
 

@@ -17,7 +17,8 @@ from mmseg.datasets.transforms import LoadAnnotations
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmvisionllama.config.errors import ConfigError, shortened
+from mmvisionllama.config.errors import ConfigError
+from mmvisionllama.names import shortened
 
 LABELS_DECODED = 500
 _EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5

@@ -10,7 +10,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
 from torch import nn
 
-from mmvisionllama.config.errors import ConfigError, Problem, nearest
+from mmvisionllama.config.errors import ConfigError, Problem
+from mmvisionllama.names import nearest
 from mmvisionllama.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 _DECAY_MULTS = ("norm_decay_mult", "bias_decay_mult", "flat_decay_mult")

@@ -1,6 +1,5 @@
 """What the plain and the pyramid backbone share: sizes, output choice, freezing, checkpointing."""
 
-import difflib
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.models.rope import Grid, RoPE2D, Tables
+from mmvisionllama.names import did_you_mean
 from mmvisionllama.registry import build_component
 
 
@@ -19,8 +19,7 @@ def resolve_arch(arch: str | dict, archs: dict[str, dict]) -> dict[str, Any]:
     """Look a size up by name, or check a dict of one."""
     if isinstance(arch, str):
         if arch not in archs:
-            near = difflib.get_close_matches(arch, archs, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(arch, archs)
             raise ValueError(f"unknown arch {arch!r}.{hint} Allowed: {', '.join(archs)}, or a dict")
         return archs[arch]
     if set(arch) != (required := set(archs["base"])):
@@ -42,6 +41,14 @@ def choose(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
     return value
+
+
+def check_keys(name: str, given: dict, allowed: Sequence[str]) -> None:
+    """Refuse keys that the dict argument ``name`` has no use for."""
+    for key in given:
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ValueError(f"{name} does not take {key!r}.{hint} It takes {', '.join(allowed)}")
 
 
 def drop_path_rates(rate: float, schedule: str, depth: int) -> list[float]:

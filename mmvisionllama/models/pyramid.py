@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
+    check_keys,
     choose,
     drop_path_rates,
     resolve_arch,
@@ -99,8 +100,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
             out_norm or ("each" if out_type == "featmap" else "last"),
             ("last", "twice", "each", "each_fed_on", "none"),
         )
-        if unknown := set(window) - {"size", "mask_padding"}:
-            raise ValueError(f"window does not take {sorted(unknown)}; it takes size, mask_padding")
+        check_keys("window", window, ("size", "mask_padding"))
         lsa = dict(window_size=window.get("size", 7), mask_padding=window.get("mask_padding", True))
 
         rates = iter(drop_path_rates(self.drop_path_rate, drop_path_schedule, sum(self.depths)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvisionllama.models.attention import RotaryAttention, WindowAttention
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
+    check_keys,
     choose,
     drop_path_rates,
     resolve_arch,
@@ -106,10 +107,7 @@ class VisionLLaMA(RotaryBackbone):
     def _read_window(self, window: dict | None) -> tuple[int | None, set[int], dict]:
         if window is None:
             return None, set(), {}
-        if unknown := set(window) - {"size", "global_blocks", "mask_padding"}:
-            raise ValueError(
-                f"window does not take {sorted(unknown)}; it takes size, global_blocks, mask_padding"
-            )
+        check_keys("window", window, ("size", "global_blocks", "mask_padding"))
         side = window.get("size", 0)
         if side < 1 or self.with_cls_token:
             raise ValueError(f"window needs a positive size and a model without class token, got {window}")

@@ -339,7 +339,7 @@ def test_ctrl_c_while_threads_write_leaves_nothing(tmp_path: Path, monkeypatch: 
         ({"size": 48, "hard": True}, "size must lie between 59 and 1024, got 48"),
         ({"seed": -1}, "seed must lie between 0 and 4294967295, got -1"),
         ({"workers": 0}, "workers must lie between 1 and 256, got 0"),
-        ({"layouts": ["sge"]}, "'sge' is unknown .did you mean 'seg'.*allowed: seg, cls, det"),
+        ({"layouts": ["sge"]}, "'sge' is unknown. Did you mean 'seg'. Allowed: seg, cls, det"),
         ({"layouts": []}, "layouts is empty; allowed: seg, cls, det"),
     ],
 )

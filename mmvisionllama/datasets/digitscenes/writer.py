@@ -1,6 +1,5 @@
 """Write DigitScenes to disk, completely or not at all."""
 
-import difflib
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from mmvisionllama.datasets.digitscenes.sources import (
     digit_indices,
     load_sources,
 )
+from mmvisionllama.names import did_you_mean
 
 FORMAT = 1  # raise it when equal arguments begin to give other files
 DESCRIPTION = "digitscenes.json"
@@ -145,9 +145,8 @@ def _check_range(name: str, value: int, least: int, most: int) -> None:
 def _checked_layouts(layouts: Sequence[str]) -> list[str]:
     for name in layouts:
         if name not in LAYOUTS:
-            near = difflib.get_close_matches(name, LAYOUTS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"layouts: {name!r} is unknown{hint}; allowed: {', '.join(LAYOUTS)}")
+            hint = did_you_mean(name, LAYOUTS)
+            raise ValueError(f"layouts: {name!r} is unknown.{hint} Allowed: {', '.join(LAYOUTS)}")
     if not layouts:
         raise ValueError(f"layouts is empty; allowed: {', '.join(LAYOUTS)}")
     return [name for name in LAYOUTS if name in layouts]

@@ -1,0 +1,32 @@
+"""What a wrong name is answered with: the known names that it resembles."""
+
+import difflib
+from collections.abc import Collection, Iterable
+
+_SHOWN = 12
+
+
+def nearest_names(name: str, known: Iterable[str], count: int = 3, cutoff: float = 0.6) -> list[str]:
+    """Return up to ``count`` known names that ``name`` resembles, the nearest first."""
+    folded: dict[str, str] = {}
+    for candidate in known:
+        folded.setdefault(candidate.lower(), candidate)
+    return [folded[hit] for hit in difflib.get_close_matches(name.lower(), list(folded), count, cutoff)]
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that ``name`` most resembles, if any does."""
+    return next(iter(nearest_names(name, known, 1, cutoff)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that asks for the nearest known name, with a blank before it, or nothing."""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def shortened(names: Collection[str]) -> str:
+    """Return the names as one line, the surplus as a count."""
+    names = list(names)
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f", ... ({more} more)" if more > 0 else "")
