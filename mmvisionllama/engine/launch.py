@@ -1,12 +1,10 @@
 """From the arguments of a command to a run: what ``tools/train.py`` and ``tools/test.py`` hand over to."""
 
-import json
 import os
 import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -25,7 +23,7 @@ from mmvisionllama.engine.distributed import (
 )
 from mmvisionllama.engine.precision import has_bfloat16, mixed_precision_wrapper
 from mmvisionllama.engine.preflight import check_testing, check_training
-from mmvisionllama.engine.reports import replaced_when_whole
+from mmvisionllama.engine.reports import as_json, replaced_when_whole
 from mmvisionllama.engine.start_line import StartLineHook
 from mmvisionllama.engine.summary import interruption_recorded
 
@@ -74,7 +72,8 @@ def test(args: Namespace) -> dict[str, float]:
     if args.out is not None and is_main_process():
         seconds = round(time.perf_counter() - started, 3)
         facts = {"config": cfg.filename, "checkpoint": cfg.load_from, "seconds": seconds}
-        _write_json(args.out, {"metrics": metrics, **facts})
+        with replaced_when_whole(args.out) as path:
+            path.write_text(as_json({"metrics": metrics, **facts}))
         runner.logger.info("Metrics: %s", args.out)
     return metrics
 
@@ -142,8 +141,3 @@ def _start(cfg: Config, check: Callable[[Config], list[str]], notes: list[str]) 
     for note in notes:
         runner.logger.info(note)
     return runner
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replaced_when_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, default=float) + "\n")

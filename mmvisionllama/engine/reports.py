@@ -1,5 +1,7 @@
 """What the hooks that report on a run share."""
 
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +37,22 @@ def validations(runner: Runner) -> list[dict[str, Any]]:
 def plain(number: Any) -> float:
     """Return a number as a Python float that reads like it: 80.53, not the 80.52999877929688 of a float32."""
     return float(str(number)) if isinstance(number, np.floating) else float(number)
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """Write facts as JSON; numbers that it has no word for (NaN, infinity) become null."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(x) for x in value]
+    if value is None or isinstance(value, (str, int)):
+        return value
+    number = plain(value)
+    return number if math.isfinite(number) else None
 
 
 class ReportHook(Hook):

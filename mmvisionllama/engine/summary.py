@@ -1,6 +1,5 @@
 """One JSON file that says what a training was and what it reached."""
 
-import json
 import math
 import platform
 import sys
@@ -15,7 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmvisionllama.engine.reports import ReportHook, plain, replaced_when_whole, validations
+from mmvisionllama.engine.reports import ReportHook, as_json, plain, replaced_when_whole, validations
 from mmvisionllama.registry import HOOKS
 
 _PACKAGES = (
@@ -63,7 +62,7 @@ class RunSummaryHook(ReportHook):
         """Write ``summary.json``; numbers that JSON has no word for (NaN, infinity) become null."""
         summary = {"status": status, "error": error, **self._facts(runner)}
         with replaced_when_whole(Path(runner.work_dir) / "summary.json") as path:
-            path.write_text(json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n")
+            path.write_text(as_json(summary))
 
     def _facts(self, runner: Runner) -> dict[str, Any]:
         hub = runner.message_hub.runtime_info
@@ -132,11 +131,3 @@ def _indicators(hook: CheckpointHook) -> list[str]:
 def _versions() -> dict[str, str]:
     # Only what the run has imported: asking for more would import it.
     return {name: str(sys.modules[name].__version__) for name in _PACKAGES if name in sys.modules}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(x) for key, x in value.items()}
-    if isinstance(value, list):
-        return [_finite(x) for x in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

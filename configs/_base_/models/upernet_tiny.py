@@ -1,5 +1,5 @@
-# A small UperNet for DigitScenes: ten digits, and the background that fills most pixels. Leaves add the backbone
-# and its widths. GroupNorm gives the same model in one process and in several, on CPU and on GPU.
+# A small UperNet for DigitScenes: ten digits, and the background that fills most pixels. Leaves add the
+# backbone and its widths. GroupNorm gives the same model in one process and in several, on CPU and on GPU.
 _norm = dict(type="GN", num_groups=8)
 _loss = dict(type="CrossEntropyLoss", class_weight=[0.3] + [1.0] * 10)
 _head = dict(channels=32, dropout_ratio=0.0, num_classes=11, norm_cfg=_norm, align_corners=False)
