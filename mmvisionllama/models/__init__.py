@@ -6,8 +6,9 @@ R rotated channels, F feed-forward width, S window side, M keys after sub-sampli
 ``x``.
 """
 
-from mmvisionllama.models import layers, rope
+from mmvisionllama.models import layers, losses, rope
+from mmvisionllama.models.mae import MAEVisionLLaMA
 from mmvisionllama.models.pyramid import PyramidVisionLLaMA
 from mmvisionllama.models.visionllama import VisionLLaMA
 
-__all__ = ["PyramidVisionLLaMA", "VisionLLaMA", "layers", "rope"]
+__all__ = ["MAEVisionLLaMA", "PyramidVisionLLaMA", "VisionLLaMA", "layers", "losses", "rope"]

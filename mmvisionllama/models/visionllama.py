@@ -39,7 +39,8 @@ class VisionLLaMA(RotaryBackbone):
         out_type: ``cls_token`` or ``avg_featmap``: (B, D); ``featmap``: (B, D, H, W); ``raw``: (B, N, D), the
             class token first.
         out_norm: ``shared``: one norm on every output, after pooling; ``each``: a norm for every output;
-            ``last``: one norm, on the last block's output alone; ``none``. None: ``none`` for ``featmap``,
+            ``last``: one norm, on the last block's output alone; ``both``: ``last`` before pooling and, on
+            every output, ``shared`` after it, as mmpretrain's ViT; ``none``. None: ``none`` for ``featmap``,
             else ``shared``.
         with_cls_token: None: only where ``out_type`` is ``cls_token``.
         window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend in
@@ -58,7 +59,7 @@ class VisionLLaMA(RotaryBackbone):
         *,
         patch_size: int = 16,
         out_type: Literal["cls_token", "avg_featmap", "featmap", "raw"] = "cls_token",
-        out_norm: Literal["shared", "each", "last", "none"] | None = None,
+        out_norm: Literal["shared", "each", "last", "both", "none"] | None = None,
         with_cls_token: bool | None = None,
         window: dict | None = None,
         norm_cfg: dict = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
@@ -97,7 +98,7 @@ class VisionLLaMA(RotaryBackbone):
         self.out_norm = choose(
             "out_norm",
             out_norm or ("none" if out_type == "featmap" else "shared"),
-            ("shared", "each", "last", "none"),
+            ("shared", "each", "last", "both", "none"),
         )
         self.norms = nn.ModuleDict(
             {name: build_norm(norm_cfg, self.embed_dims) for name in self._norm_names()}
@@ -116,23 +117,20 @@ class VisionLLaMA(RotaryBackbone):
         return side, set(range(self.num_layers)) - set(outside), args
 
     def _norm_names(self) -> list[str]:
-        single = {"shared": ["all"], "last": ["all"], "none": []}
+        single = {"shared": ["all"], "last": ["all"], "both": ["last", "all"], "none": []}
         return single.get(self.out_norm, [str(i) for i in self.out_indices])
 
     def _norm_of(self, index: int) -> nn.Module:
         if self.out_norm == "each":
             return self.norms[str(index)]
-        applies = self.out_norm == "shared" or (self.out_norm == "last" and index == self.num_layers - 1)
+        last = index == self.num_layers - 1
+        applies = self.out_norm in ("shared", "both") or (self.out_norm == "last" and last)
         return self.norms["all"] if applies else nn.Identity()
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
-        x, hw = self.patch_embed(img)
-        x = x.to(img.dtype)
-        early = self.pos_embed is not None and not self.pos_embed.after_first_block
+        x, hw = self._embed(img)
         late = self.pos_embed is not None and self.pos_embed.after_first_block
-        if early:
-            x = self.pos_embed(x, hw)
         if self.with_cls_token:
             x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         tables = self._tables(hw, img.device)
@@ -145,6 +143,12 @@ class VisionLLaMA(RotaryBackbone):
             if i in self.out_indices:
                 outs.append(self._output(x, hw, i))
         return tuple(outs)
+
+    def _embed(self, img: Tensor) -> tuple[Tensor, Grid]:
+        x, hw = self.patch_embed(img)
+        x = x.to(img.dtype)
+        early = self.pos_embed is not None and not self.pos_embed.after_first_block
+        return self.pos_embed(x, hw) if early else x, hw
 
     def _tables(self, hw: Grid, device: torch.device) -> dict[type, Tables | None]:
         if self.rope is None:
@@ -160,6 +164,8 @@ class VisionLLaMA(RotaryBackbone):
         return tables
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
+        if self.out_norm == "both" and index == self.num_layers - 1:
+            x = self.norms["last"](x)
         norm, tokens = self._norm_of(index), x[:, int(self.with_cls_token) :]
         if self.out_type == "raw":
             return norm(x)
@@ -180,6 +186,6 @@ class VisionLLaMA(RotaryBackbone):
         """
         num_layers = self.num_layers + 2
         head, _, rest = param_name.removeprefix(prefix).partition(".")
-        if not param_name.startswith(prefix) or head == "norms":
+        if not param_name.startswith(prefix) or head.startswith("norm"):
             return num_layers - 1, num_layers
         return (int(rest.partition(".")[0]) + 1 if head == "blocks" else 0), num_layers

@@ -31,8 +31,8 @@ RENAMES = (
 class Case(NamedTuple):
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
-    weights: dict[str, Tensor]  # without the classification head
-    head: dict[str, Tensor]
+    weights: dict[str, Tensor]  # of the backbone
+    head: dict[str, Tensor]  # what follows it, in the original's names
     atol: dict[str, float]
     spec: dict[str, Any]
 
@@ -49,12 +49,13 @@ def load_case(name: str) -> Case:
     spec = json.loads((ROOT / f"{name}.json").read_text())
     weights: dict[str, Tensor] = {}
     for key, value in parts["sd"].items():
+        key = key.removeprefix("backbone.")
         for pattern, ours in RENAMES:
             key = re.sub(pattern, ours, key)
         if ".ffn.w12." in key:
             for half, tensor in zip(("gate", "up"), value.chunk(2), strict=True):
                 weights[key.replace("w12", half)] = tensor
-        elif not key.startswith("head.") and key != "pos_embed":
+        elif not key.startswith(("head.", "neck.")) and key != "pos_embed":
             weights[key] = value
-    head = {key: value for key, value in parts["sd"].items() if key.startswith("head.")}
+    head = {key: value for key, value in parts["sd"].items() if key.startswith(("head.", "neck."))}
     return Case(parts["in"], parts["out"], weights, head, spec["suggested_atol"], spec)

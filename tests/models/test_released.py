@@ -107,6 +107,35 @@ def test_maps_equal_the_original_mae_and_vitdet_encoders(name: str) -> None:
         case.check(f"feat{index}", map_BDHW)
 
 
+@pytest.mark.parametrize(
+    ("name", "out_norm"),
+    [("mmp_avg_nonorm", "shared"), ("mmp_avg_norm", "both"), ("mmp_featmap_norm", "last")],
+)
+def test_normed_outputs_equal_those_of_the_original_mae_encoder(name: str, out_norm: str) -> None:
+    case = load_case(name)
+    spec = case.spec["constructor"]
+    model = VisionLLaMA(
+        {key: spec["arch"][key] for key in ("embed_dims", "num_layers", "num_heads")},
+        img_size=spec["img_size"],
+        patch_size=spec["patch_size"],
+        ffn=dict(type="SwiGLU", hidden_dims=256, bias=True),
+        layer_scale=None,
+        out_type=spec["out_type"],
+        out_norm=out_norm,
+        out_indices=spec["out_indices"],
+    )
+    norms = {"shared": {"ln2": "all"}, "both": {"ln1": "last", "ln2": "all"}, "last": {"ln1": "all"}}[
+        out_norm
+    ]
+    weights = {}
+    for key, value in case.weights.items():
+        name, _, rest = key.partition(".")
+        weights[f"norms.{norms[name]}.{rest}" if name in norms else key] = value
+    model.load_state_dict(weights, strict=True)
+    for index, features in zip(model.out_indices, model.eval()(case.inputs["x"]), strict=True):
+        case.check(f"feat{index}", features)
+
+
 @pytest.mark.parametrize("suffix", ["", "_rect"])
 @pytest.mark.parametrize("autoscale", [False, True])
 def test_pyramid_classifier_equals_the_original(autoscale: bool, suffix: str) -> None:

@@ -1,0 +1,88 @@
+"""The masked encoder of MAE pre-training."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmvisionllama.models.layers import build_norm
+from mmvisionllama.models.rope import grid_positions
+from mmvisionllama.models.visionllama import VisionLLaMA
+from mmvisionllama.registry import MODELS
+
+
+@MODELS.register_module()
+class MAEVisionLLaMA(VisionLLaMA):
+    """A plain backbone whose blocks see a random share of the patches, each at its own rotary position.
+
+    It takes the place of mmpretrain's ``MAEViT``: decoder, head and loss are the host's. The decoder expects
+    a class token first; as in the release, a learned one that has attended to nothing joins after the blocks.
+    The weights of patches and blocks have the names of :class:`VisionLLaMA`, which loads them to fine-tune;
+    ``norm`` and ``cls_token`` serve pre-training alone.
+
+    Args:
+        mask_ratio: Share of the patches that is hidden, in (0, 1).
+        kwargs: See :class:`VisionLLaMA`.
+
+    Raises:
+        ValueError: if no token is kept, or for an option that needs the whole map (windows, PEG).
+    """
+
+    default_init = (*VisionLLaMA.default_init, dict(type="Xavier", layer="Conv2d", distribution="uniform"))
+
+    def __init__(
+        self,
+        arch: str | dict = "base",
+        *,
+        mask_ratio: float = 0.75,
+        norm_cfg: dict = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
+        layer_scale: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        fixed = dict(out_type="raw", out_norm="none", with_cls_token=False)
+        super().__init__(arch, norm_cfg=norm_cfg, layer_scale=layer_scale, **fixed, **kwargs)
+        tokens = self.train_hw[0] * self.train_hw[1]
+        self.mask_ratio, self.num_kept = mask_ratio, int(tokens * (1 - mask_ratio))
+        if not 0 < mask_ratio < 1 or not self.num_kept:
+            raise ValueError(
+                f"mask_ratio must be in (0, 1) and keep a token: {mask_ratio} of {tokens} leaves "
+                f"{self.num_kept}"
+            )
+        if self.window_size or (self.pos_embed is not None and self.pos_embed.after_first_block):
+            raise ValueError("windows and PEG need every patch, a masked encoder sees only some")
+        self.norm = build_norm(norm_cfg, self.embed_dims)
+        self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
+
+    def forward(self, img: Tensor, mask: bool | None = True) -> tuple[Tensor, ...]:
+        """Encode what a random mask leaves of each image; without ``mask``, act as :class:`VisionLLaMA`.
+
+        Returns:
+            Tokens (B, 1 + kept, D) with the class token first, the mask (B, N) with 1 where a patch is
+            hidden, and for each patch its index in the shuffled order (B, N).
+
+        Raises:
+            ValueError: if the images have another grid than ``img_size``: the decoder knows only that.
+        """
+        if not mask:
+            return super().forward(img)
+        x, hw = self._embed(img)
+        if hw != self.train_hw:
+            raise ValueError(
+                f"the masked encoder was built for {self.train_hw} patches (img_size {self.img_hw}), got {hw}"
+            )
+        hidden_BN, restore_BN, kept_BM = self._draw(x)
+        x = x.gather(1, kept_BM[..., None].expand(-1, -1, x.shape[-1]))
+        tables = None
+        if self.rope is not None:
+            position_BM2 = grid_positions(hw, img.device)[kept_BM]
+            tables = self.rope.tables(position_BM2, hw=hw, scale=self.rope.scale(hw, self.train_hw))
+        for block in self.blocks:
+            x = self._run(block, x, hw, tables)
+        x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
+        return self.norm(x), hidden_BN, restore_BN
+
+    def _draw(self, x_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Shuffle the patches of each image and keep the first ones (MAE, Sec. 3)."""
+        order_BN = torch.rand(x_BND.shape[:2], device=x_BND.device).argsort(dim=1)
+        restore_BN = order_BN.argsort(dim=1)
+        return (restore_BN >= self.num_kept).float(), restore_BN, order_BN[:, : self.num_kept]
