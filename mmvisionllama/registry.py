@@ -44,7 +44,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child(MMENGINE_MODELS, "models")
 DATASETS = _child(MMENGINE_DATASETS, "datasets.seg")
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading")
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading", "datasets.three_augment")
 HOOKS = _child(MMENGINE_HOOKS, "engine")
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
