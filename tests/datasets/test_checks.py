@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
 from mmvisionllama.config import ConfigError
-from mmvisionllama.datasets import checks
+from mmvisionllama.datasets import seg_checks
 from mmvisionllama.datasets.checks import check_dataset, require_sound_data
 
 META = {"classes": ("ground", "square"), "palette": [[0, 0, 0], [255, 255, 255]]}
@@ -160,7 +160,7 @@ def test_a_label_map_that_is_not_of_one_byte_is_named(
 def test_a_cut_off_annotation_is_named_though_its_labels_are_not_read(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "LABELS_DECODED", 1)
+    monkeypatch.setattr(seg_checks, "LABELS_DECODED", 1)
     path = root / "annotations" / "2.png"
     path.write_bytes(path.read_bytes()[:-20])
     (problem,) = found(cfg_of(root))
@@ -182,7 +182,7 @@ def test_another_number_of_classes_than_the_model_has_is_a_problem(root: Path) -
 def test_of_many_annotations_an_evenly_spaced_sample_is_read(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "LABELS_DECODED", 2)
+    monkeypatch.setattr(seg_checks, "LABELS_DECODED", 2)
     write_pair(root, "3", np.full((20, 30), 9, np.uint8))
     checked = check_dataset(cfg_of(root), 2)
     assert "1 of the 2 of 4 annotations read hold labels out of range: 9" in str(checked.problems[0])
