@@ -1,5 +1,6 @@
 """Hooks, constructors and launching code that the hosts do not have."""
 
+from mmvisionllama.engine.cls_pictures import ClsPicturesHook, ConfusionHook
 from mmvisionllama.engine.curves import CurvesHook
 from mmvisionllama.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mmvisionllama.engine.pictures import PicturesHook, SegPicturesHook
@@ -8,6 +9,8 @@ from mmvisionllama.engine.summary import RunSummaryHook, interruption_recorded
 
 __all__ = [
     "BFloat16OptimWrapper",
+    "ClsPicturesHook",
+    "ConfusionHook",
     "CurvesHook",
     "LayerDecayOptimWrapperConstructor",
     "PicturesHook",

@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmvisionllama.engine.reports import replaced_when_whole
@@ -44,8 +45,12 @@ class PicturesHook(Hook):
         self.out_dir = out_dir
         self._kept: list[Any] | None = None
 
-    def keep(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> Any:
-        """Return what is needed to draw a prediction, small and in host memory."""
+    def keep(self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None) -> Any:
+        """Return what is needed to draw a prediction, small and in host memory.
+
+        Args:
+            img: What the data pipeline made of the image, (channels, img_h, img_w), before normalisation.
+        """
         raise NotImplementedError
 
     def draw(self, kept: list[Any], metainfo: dict[str, Any]) -> Figure:
@@ -64,13 +69,13 @@ class PicturesHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Keep what was chosen of a batch."""
-        self._collect(outputs or ())
+        self._collect(data_batch, outputs or ())
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Keep what was chosen of a batch."""
-        self._collect(outputs or ())
+        self._collect(data_batch, outputs or ())
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Draw the pictures of a validation."""
@@ -93,12 +98,14 @@ class PicturesHook(Hook):
         self._chosen = set(np.linspace(0, total - 1, min(self.number, total)).round().astype(int).tolist())
         self._seen, self._kept = 0, []
 
-    def _collect(self, outputs: Sequence[BaseDataElement]) -> None:
+    def _collect(self, data_batch: Any, outputs: Sequence[BaseDataElement]) -> None:
         if not is_main_process():
             return
-        for sample in outputs:
+        images = data_batch["inputs"] if data_batch is not None else None
+        for i, sample in enumerate(outputs):
             if self._seen in self._chosen:
-                self._kept.append(self.keep(sample, self._metainfo))
+                img = None if images is None else images[i]
+                self._kept.append(self.keep(sample, self._metainfo, img))
             self._seen += 1
 
     def _write(self, runner: Runner) -> None:
@@ -121,7 +128,9 @@ class SegPicturesHook(PicturesHook):
     Pixels without a label are drawn as a grey checkerboard, and the legend lists the classes that occur.
     """
 
-    def keep(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> dict[str, Any]:
+    def keep(
+        self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None
+    ) -> dict[str, Any]:
         """Return name, image (RGB) and label maps, at most 512 pixels on the longer side.
 
         Raises:

@@ -25,7 +25,7 @@ class NamesHook(PicturesHook):
         super().__init__(number)
         self.drawn = []
 
-    def keep(self, sample: BaseDataElement, metainfo: dict) -> str:
+    def keep(self, sample: BaseDataElement, metainfo: dict, img: torch.Tensor | None = None) -> str:
         return Path(sample.img_path).stem
 
     def draw(self, kept: list[str], metainfo: dict) -> Figure:

@@ -1,0 +1,140 @@
+"""Pictures of what a classifier predicts, and of what it confuses."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mmengine.dist import collect_results, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.engine.reports import replaced_when_whole
+from mmvisionllama.registry import HOOKS
+
+_COLUMNS = 8
+_MOST_NAMED = 40
+_RIGHT, _WRONG = "#1a7f37", "#cf222e"
+
+
+@HOOKS.register_module()
+class ClsPicturesHook(PicturesHook):
+    """Draw images with the predicted class and its probability; under a wrong one stands the true class."""
+
+    def __init__(self, number: int = 32, out_dir: str | None = None) -> None:
+        super().__init__(number, out_dir)
+
+    def keep(
+        self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Return the image as RGB, and the names of the predicted and the true class.
+
+        Raises:
+            TypeError: if the model predicts no class.
+        """
+        if "pred_label" not in sample or img is None:
+            raise TypeError(
+                f"ClsPicturesHook draws pred_label, but the model gave {type(sample).__name__} with "
+                f"{sorted(sample.keys())}; take the hook out of the config"
+            )
+        name = _names(metainfo.get("classes"))
+        predicted = int(sample.pred_label)
+        return {
+            "image": img.flip(0).permute(1, 2, 0).cpu().numpy(),  # pipelines read BGR
+            "predicted": name(predicted),
+            "score": float(sample.pred_score[predicted]) if "pred_score" in sample else None,
+            "truth": name(int(sample.gt_label)) if "gt_label" in sample else None,
+        }
+
+    def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
+        """Draw a grid, eight to a row; titles are green where the prediction is right, else red."""
+        columns = min(_COLUMNS, len(kept))
+        rows = -(-len(kept) // columns)
+        figure = Figure(figsize=(1.6 * columns, 2.0 * rows), dpi=100, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax in axes:
+            ax.set_axis_off()
+        for ax, one in zip(axes, kept, strict=False):
+            ax.imshow(one["image"], cmap="gray", interpolation="nearest")
+            right = one["truth"] in (None, one["predicted"])
+            title = one["predicted"] + (f" {one['score']:.2f}" if one["score"] is not None else "")
+            title += "" if right else f"\n(is {one['truth']})"
+            ax.set_title(title, fontsize="small", color=_RIGHT if right else _WRONG)
+        return figure
+
+
+@HOOKS.register_module()
+class ConfusionHook(Hook):
+    """Draw ``confusion.png`` at the end of a test: what was taken for what, and each class's accuracy."""
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Begin with no predictions."""
+        self._pairs: list[tuple[int, int]] = []
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
+    ) -> None:
+        """Note the true and the predicted class of every image."""
+        self._pairs += [(int(sample.gt_label), int(sample.pred_label)) for sample in outputs or ()]
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Gather the predictions of all processes and draw."""
+        dataset = runner.test_loop.dataloader.dataset
+        pairs = collect_results(self._pairs, len(dataset), device="gpu")  # by messages, not by shared files
+        if not is_main_process() or not pairs:
+            return
+        figure = draw_confusion(np.asarray(pairs), dataset.metainfo.get("classes"))
+        FigureCanvasAgg(figure)
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        with replaced_when_whole(Path(runner.work_dir) / "confusion.png") as path:
+            path.write_bytes(png.getvalue())
+        runner.logger.info("Confusion matrix: %s", Path(runner.work_dir) / "confusion.png")
+
+
+def draw_confusion(pairs: NDArray, classes: Sequence[str] | None = None) -> Figure:
+    """Draw the confusion matrix, in shares of the true class, beside the accuracy of each class.
+
+    Args:
+        pairs: (images, 2): true and predicted class.
+        classes: Names; beyond 40 classes the axes have numbers alone.
+    """
+    count = max(len(classes or ()), int(pairs.max()) + 1)
+    matrix = np.bincount(pairs[:, 0] * count + pairs[:, 1], minlength=count**2).reshape(count, count)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    accuracy = np.diagonal(share)
+    side = float(np.clip(0.35 * count, 4, 12))
+    figure = Figure(figsize=(side + 1 + 0.6 * side, side + 0.6), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1, 0.6]})
+    shown = left.imshow(share, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
+    figure.colorbar(shown, ax=left, label="share of the true class")
+    left.set(xlabel="predicted", ylabel="true")
+    order = np.arange(count)
+    right.barh(order, 100 * accuracy, height=0.8, color="#4b86c2")
+    right.set(xlim=(0, 100), ylim=(count - 0.5, -0.5), xlabel="accuracy of the class, %")
+    right.axvline(100 * (pairs[:, 0] == pairs[:, 1]).mean(), color="0.2", linestyle="--", label="all images")
+    right.legend(loc="lower left", fontsize="small")
+    if count <= _MOST_NAMED:
+        names = [_names(classes)(i) for i in order]
+        left.set_xticks(order, names, rotation=90)
+        left.set_yticks(order, names)
+        right.set_yticks(order, names)
+        for i, j in np.argwhere(matrix > 0):
+            dark = share[i, j] > 0.5
+            colour = "white" if dark else "black"
+            left.text(j, i, matrix[i, j], ha="center", va="center", fontsize="x-small", color=colour)
+    return figure
+
+
+def _names(classes: Sequence[str] | None) -> Callable[[int], str]:
+    def name(index: int) -> str:
+        return str(index) if classes is None or index >= len(classes) else str(classes[index]).split(",")[0]
+
+    return name
