@@ -59,7 +59,8 @@ def built(request: pytest.FixtureRequest) -> tuple[Config, nn.Module]:
     cfg = load(request.param)
     init_default_scope(cfg.default_scope)
     # Swin and Twins read values while they are built; the others need no memory for their weights.
-    device = "cpu" if cfg.model.backbone.type in ("mmpretrain.SwinTransformer", "mmpretrain.SVT") else "meta"
+    kind = cfg.model.backbone.type.removeprefix("mmpretrain.")
+    device = "cpu" if kind in ("SwinTransformer", "SVT") else "meta"
     with torch.device(device):
         return cfg, MODELS.build(cfg.model)
 
@@ -77,6 +78,11 @@ def generations(file: Path) -> int:
 
 def last_step(cfg: Config) -> int:
     return max(scheduler["end"] for scheduler in cfg.param_scheduler)
+
+
+def length(cfg: Config) -> int:
+    """Give the training's length in the unit that its schedule counts in."""
+    return cfg.train_cfg.max_epochs if cfg.train_cfg.get("by_epoch") else cfg.train_cfg.max_iters
 
 
 def test_every_ade20k_config_has_a_recipe_to_be_held_against() -> None:
@@ -124,13 +130,13 @@ def test_default_scope_is_that_of_the_host(name: str) -> None:
 @every_config
 def test_learning_rate_schedule_ends_with_the_training(name: str) -> None:
     cfg = load(name)
-    assert last_step(cfg) == cfg.train_cfg.max_iters
+    assert last_step(cfg) == length(cfg)
 
 
 @every_config
 def test_validation_divides_the_training_and_checkpoints_are_at_least_two(name: str) -> None:
     cfg = load(name)
-    assert cfg.train_cfg.max_iters % cfg.train_cfg.val_interval == 0
+    assert length(cfg) % cfg.train_cfg.val_interval == 0
     assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
 
 
@@ -186,3 +192,80 @@ def test_ade20k_weight_decay_spares_norms(built: tuple[Config, nn.Module]) -> No
     decayed = {id(x) for group in groups if group["weight_decay"] for x in group["params"]}
     assert norms
     assert not norms & decayed
+
+
+# lr, weight decay, drop-path, its schedule, LayerScale, epochs, images a step, training and evaluation size,
+# share of the edge that evaluation keeps, repeated augmentation (paper, Tab. 13; released code)
+CLASSIFIERS = {
+    "visionllama_small_in1k": (3e-3, 0.02, 0.05, "constant", 1e-4, 800, 2048, 224, 224, 1.0, True),
+    "visionllama_small_in1k_released": (4e-3, 0.05, 0.05, "constant", 1e-4, 800, 2048, 224, 224, 0.875, True),
+    "visionllama_in1k_pre192": (3e-3, 0.02, 0.2, "constant", 1e-4, 800, 2048, 192, 192, 1.0, True),
+    "visionllama_in1k_pre192_released": (3e-3, 0.05, 0.2, "constant", 1e-4, 800, 2048, 192, 192, 0.875, True),
+    "visionllama_in1k": (1e-5, 0.1, 0.2, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "visionllama_in1k_released": (1e-5, 0.1, 0.2, "constant", 1e-4, 20, 512, 224, 224, 0.875, False),
+    "visionllama_large_in1k_pre160": (3e-3, 0.02, 0.45, "constant", 1e-4, 800, 2048, 160, 160, 1.0, True),
+    "visionllama_large_in1k_pre128_released": (
+        *(3e-3, 0.05, 0.45, "constant", 1e-4, 800, 2048, 128, 128, 0.875, True),
+    ),
+    "visionllama_large_in1k": (1e-5, 0.1, 0.45, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "visionllama_large_in1k_released": (1e-5, 0.1, 0.45, "constant", 1e-4, 20, 512, 224, 224, 0.875, False),
+    "deit3_small_in1k": (3e-3, 0.02, 0.05, "constant", 1e-4, 800, 2048, 224, 224, 1.0, True),
+    "deit3_in1k_pre192": (3e-3, 0.02, 0.2, "constant", 1e-4, 800, 2048, 192, 192, 1.0, True),
+    "deit3_in1k": (1e-5, 0.1, 0.2, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "deit3_large_in1k_pre160": (3e-3, 0.02, 0.45, "constant", 1e-4, 800, 2048, 160, 160, 1.0, True),
+    "deit3_large_in1k": (1e-5, 0.1, 0.45, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "pyramid_visionllama_small_in1k": (1e-3, 0.05, 0.2, "linear", None, 300, 1024, 224, 224, 0.875, True),
+    "pyramid_visionllama_in1k": (1e-3, 0.05, 0.3, "linear", None, 300, 1024, 224, 224, 0.875, True),
+    "pyramid_visionllama_large_in1k": (1e-3, 0.05, 0.5, "linear", None, 300, 1024, 224, 224, 0.875, True),
+    "pyramid_visionllama_small_in1k_released": (
+        *(1e-3, 0.05, 0.2, "linear", 1e-4, 300, 1024, 224, 224, 0.875, False),
+    ),
+    "pyramid_visionllama_in1k_released": (
+        *(1e-3, 0.05, 0.3, "linear", 1e-4, 300, 1024, 224, 224, 0.875, False),
+    ),
+    "pyramid_visionllama_large_in1k_released": (
+        *(1e-3, 0.05, 0.5, "linear", 1e-4, 300, 1024, 224, 224, 0.875, False),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "recipe"), CLASSIFIERS.items())
+def test_classification_recipe_is_the_published_one(name: str, recipe: tuple) -> None:
+    cfg = load(f"configs/cls/{name}.py")
+    defaults = {"drop_path_schedule": "constant", "layer_scale": 1e-4}
+    if cfg.model.backbone.type.endswith("PyramidVisionLLaMA"):
+        defaults["drop_path_schedule"] = "linear"
+    schedule, layer_scale = (cfg.model.backbone.get(key, value) for key, value in defaults.items())
+    optimizer = cfg.optim_wrapper.optimizer
+    train, test = (cfg[f"{split}_dataloader"].dataset.pipeline for split in ("train", "test"))
+    crop, edge = test[2].crop_size, test[1].scale
+    assert cfg.val_dataloader == cfg.test_dataloader
+    assert recipe == (
+        *(optimizer.lr, optimizer.weight_decay, cfg.model.backbone.drop_path_rate, schedule, layer_scale),
+        *(cfg.train_cfg.max_epochs, 8 * cfg.train_dataloader.batch_size, train[1].scale, crop),
+        *(pytest.approx(crop / edge, abs=0.003), cfg.train_dataloader.sampler.type == "RepeatAugSampler"),
+    )
+
+
+# Millions, with the head of 1,000 classes: DeiT III's own table; mmpretrain's for Swin and Twins.
+SIZES = {
+    "deit3_small_in1k": 22.06,
+    "deit3_in1k": 86.59,
+    "deit3_large_in1k": 304.37,
+    "swin_tiny_in1k": 28.29,
+    "swin_small_in1k": 49.61,
+    "swin_in1k": 87.77,
+    "twins_svt_small_in1k": 24.06,
+    "twins_svt_in1k": 56.07,
+    "twins_svt_large_in1k": 99.27,
+    "vit_small_in1k": 22.05,
+    "visionllama_in1k": 86.39,
+    "pyramid_visionllama_small_in1k": 25.89,
+}
+
+
+@pytest.mark.parametrize("built", [f"configs/cls/{name}.py" for name in SIZES], indirect=True)
+def test_classifiers_have_the_published_number_of_parameters(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    assert millions == pytest.approx(SIZES[Path(cfg.filename).stem], abs=0.06)

@@ -1,0 +1,18 @@
+"""DeiT3-L on ImageNet-1K at 224 px, 20 epochs after those of deit3_large_in1k_pre160.py.
+
+tools/train.sh configs/cls/deit3_large_in1k.py --amp \
+    --cfg-options load_from=work_dirs/deit3_large_in1k_pre160/epoch_800.pth
+
+8 GPUs x 64 images. Top-1 84.5 (paper, Tab. 2).
+DeiT III is this with learned positions and GELU; mmpretrain's DeiT3 differs in drop-path and LayerScale.
+"""
+
+_base_ = "./visionllama_large_in1k.py"
+model = dict(
+    backbone=dict(
+        img_size=224,
+        rope=None,
+        pos_embed=dict(type="LearnedPosEmbed"),
+        ffn=dict(type="GELUFFN"),
+    ),
+)

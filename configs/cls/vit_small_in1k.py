@@ -1,0 +1,21 @@
+"""ViT-S on ImageNet-1K at 224 px, 300 epochs: DeiT-S.
+
+tools/train.sh configs/cls/vit_small_in1k.py --amp
+
+8 GPUs x 128 images. Top-1 79.9 (paper, Tab. 2).
+"""
+
+_base_ = [
+    "../_base_/models/classifier.py",
+    "../_base_/datasets/imagenet.py",
+    "../_base_/datasets/imagenet_randaug.py",
+    "../_base_/schedules/imagenet_adamw_300e.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/cls.py",
+]
+model = dict(
+    backbone=dict(
+        type="VisionTransformer", arch="deit-small", img_size=224, patch_size=16, drop_path_rate=0.1
+    ),
+    head=dict(in_channels=384),
+)
