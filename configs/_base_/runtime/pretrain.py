@@ -1,0 +1,16 @@
+default_scope = "mmpretrain"
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(
+        type="CheckpointHook", interval=10, max_keep_ckpts=2, save_best="reconstruction/loss", rule="less"
+    ),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+custom_hooks = [
+    dict(type="mmvisionllama.RunSummaryHook"),
+    dict(type="mmvisionllama.CurvesHook"),
+    dict(type="mmvisionllama.MAEPicturesHook"),
+]
