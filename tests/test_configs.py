@@ -270,3 +270,71 @@ def test_classifiers_have_the_published_number_of_parameters(built: tuple[Config
     cfg, model = built
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert millions == pytest.approx(SIZES[Path(cfg.filename).stem], abs=0.06)
+
+
+# lr, weight decay, second beta, epochs, images a step, feed-forward width (paper; released code)
+PRETRAINED = {
+    "visionllama_mae_in1k_800e": (2.4e-3, 0.05, 0.95, 800, 4096, 2048),
+    "visionllama_mae_in1k_1600e": (2.4e-3, 0.05, 0.95, 1600, 4096, 2048),
+    "visionllama_large_mae_in1k_800e": (2.4e-3, 0.05, 0.95, 800, 4096, 2816),
+    "visionllama_mae_in1k_800e_released": (2.4e-3, 0.05, 0.95, 800, 4096, 8192),
+    "visionllama_mae_in1k_1600e_released": (2.4e-3, 0.05, 0.95, 1600, 4096, 8192),
+    "visionllama_large_mae_in1k_800e_released": (2.4e-3, 0.05, 0.95, 800, 2048, 11008),
+}
+
+
+@pytest.mark.parametrize("built", [f"configs/pretrain/{name}.py" for name in PRETRAINED], indirect=True)
+def test_pretraining_recipe_is_the_published_one(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    optimizer = cfg.optim_wrapper.optimizer
+    assert PRETRAINED[Path(cfg.filename).stem] == (
+        *(optimizer.lr, optimizer.weight_decay, optimizer.betas[1], cfg.train_cfg.max_epochs),
+        *(8 * cfg.train_dataloader.batch_size, model.backbone.blocks[0].ffn.gate.out_features),
+    )
+
+
+# lr, layer-wise decay, drop-path, epochs, images a step (paper, Tab. 15; released code; mmpretrain)
+FINETUNED = {
+    "visionllama_mae_finetune_in1k": (4e-3, 0.45, 0.1, 100, 1024),
+    "visionllama_large_mae_finetune_in1k": (4e-3, 0.45, 0.1, 50, 1024),
+    "visionllama_mae_finetune_in1k_released": (2e-3, 0.45, 0.1, 100, 1024),
+    "visionllama_large_mae_finetune_in1k_released": (4e-3, 0.45, 0.2, 50, 1024),
+    "vit_mae_finetune_in1k": (2e-3, 0.65, 0.1, 100, 1024),
+    "vit_large_mae_finetune_in1k": (4e-3, 0.75, 0.2, 50, 1024),
+}
+
+
+@pytest.mark.parametrize(("name", "recipe"), FINETUNED.items())
+def test_fine_tuning_recipe_is_the_published_one(name: str, recipe: tuple) -> None:
+    cfg = load(f"configs/cls/{name}.py")
+    step = 8 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1)
+    rate, decay = cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.paramwise_cfg.layer_decay_rate
+    assert recipe == (rate, decay, cfg.model.backbone.drop_path_rate, cfg.train_cfg.max_epochs, step)
+
+
+PROBES = [name for name in NAMES if "_linear_in1k" in name]
+
+
+@pytest.mark.parametrize("built", PROBES, indirect=True)
+def test_probes_train_the_last_layer_alone(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert {name.partition(".")[0] for name in trained} == {"head"}
+    assert 8 * cfg.train_dataloader.batch_size == 16384
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.1 * 16384 / 256)
+
+
+@pytest.mark.parametrize("size", ["", "large_"])
+def test_what_pretraining_leaves_fits_its_fine_tuning_and_its_probe(size: str) -> None:
+    def weights(name: str) -> dict[str, torch.Size]:
+        cfg = load(name)
+        init_default_scope(cfg.default_scope)
+        with torch.device("meta"):
+            return {key: value.shape for key, value in MODELS.build(cfg.model).state_dict().items()}
+
+    pretrained = weights(f"configs/pretrain/visionllama_{size}mae_in1k_800e.py")
+    for user in ("finetune", "linear"):
+        wanted = weights(f"configs/cls/visionllama_{size}mae_{user}_in1k.py")
+        backbone = {key: shape for key, shape in wanted.items() if key.startswith("backbone.")}
+        new = {key for key, shape in backbone.items() if pretrained.get(key) != shape}
+        assert new == {"backbone.norms.all.weight", "backbone.norms.all.bias"}  # after pooling
