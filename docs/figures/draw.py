@@ -107,10 +107,10 @@ def draw_rotary() -> None:
 
 FLOORS = (
     ("tools/", ("train, test", "slurm_train, slurm_test", "prepare_digitscenes", "benchmark"), "#f2e6d8"),
-    ("configs/", ("seg/", "_base_/ models, datasets, schedules, runtime"), "#f2e6d8"),
+    ("configs/", ("cls/ pretrain/ seg/", "_base_/ models, datasets, schedules, runtime"), "#f2e6d8"),
     (
-        "config/   engine/",
-        ("strict configs", "launch", "layer decay", "summary, curves, pictures"),
+        "engine/   pretrain/",
+        ("launch, preflight", "layer decay", "summary, curves, pictures", "MAE, drawn"),
         "#dfe9f0",
     ),
     (
@@ -118,7 +118,8 @@ FLOORS = (
         ("DigitScenes", "data checks", "corrupt images", "safe reading, matching"),
         "#dfe9f0",
     ),
-    ("models/ backbones", ("VisionLLaMA (plain)", "PyramidVisionLLaMA"), "#cfe3d6"),
+    ("config/", ("strict configs", "nearest names"), "#dfe9f0"),
+    ("models/ backbones", ("VisionLLaMA", "PyramidVisionLLaMA", "MAEVisionLLaMA"), "#cfe3d6"),
     ("models/layers.py", ("block", "SwiGLU, GELU", "LayerNorm, RMSNorm", "absolute positions"), "#cfe3d6"),
     ("models/attention.py", ("global", "window (LSA, ViTDet)", "sub-sampled (GSA)"), "#cfe3d6"),
     ("models/rope.py", ("1 positions", "2 angles", "3 rotation"), "#cfe3d6"),
@@ -127,7 +128,7 @@ FLOORS = (
 
 
 def draw_house() -> None:
-    figure, ax = plt.subplots(figsize=(11, 6.6), layout="constrained")
+    figure, ax = plt.subplots(figsize=(11, 7.2), layout="constrained")
     for level, (name, rooms, colour) in enumerate(FLOORS):
         y = len(FLOORS) - level
         ax.add_patch(FancyBboxPatch((0, y), 10, 0.8, boxstyle="round,pad=0.02", fc=colour, ec="#b7c0c8"))
@@ -135,9 +136,9 @@ def draw_house() -> None:
         for i, room in enumerate(rooms):
             x = 2.75 + 7.1 * i / len(rooms)
             ax.text(x, y + 0.4, room, va="center", fontsize=8.5, color=INK, wrap=True)
-    ax.annotate("", xy=(10.35, 1.2), xytext=(10.35, 9.6), arrowprops=dict(arrowstyle="-|>", color=SOFT, lw=2))
+    ax.annotate("", xy=(10.35, 1.2), xytext=(10.35, 10.6), arrowprops=dict(arrowstyle="-|>", color=SOFT, lw=2))
     ax.text(10.45, 5.4, "imports point down only", rotation=270, va="center", color=SOFT)
-    ax.set(xlim=(-0.1, 10.8), ylim=(0.8, 10.1))
+    ax.set(xlim=(-0.1, 10.8), ylim=(0.8, 11.1))
     ax.axis("off")
     figure.savefig(HERE / "house.png", dpi=110)
 
