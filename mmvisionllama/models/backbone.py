@@ -43,6 +43,12 @@ def choose(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     return value
 
 
+def check_img_size(img_hw: Grid, patch_size: int) -> None:
+    """Refuse training images that do not fill one patch."""
+    if min(img_hw) < patch_size:
+        raise ValueError(f"img_size {img_hw} (height, width) is smaller than a patch of {patch_size} pixels")
+
+
 def check_keys(name: str, given: dict, allowed: Sequence[str]) -> None:
     """Refuse keys that the dict argument ``name`` has no use for."""
     for key in given:

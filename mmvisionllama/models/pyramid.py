@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
+    check_img_size,
     check_keys,
     choose,
     drop_path_rates,
@@ -103,6 +104,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
         check_keys("window", window, ("size", "mask_padding"))
         lsa = dict(window_size=window.get("size", 7), mask_padding=window.get("mask_padding", True))
 
+        check_img_size(self.img_hw, STRIDES[0])
         rates = iter(drop_path_rates(self.drop_path_rate, drop_path_schedule, sum(self.depths)))
         channels, train_hw = self.in_channels, self.img_hw
         self.train_hws: list[Grid] = []

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmvisionllama.models.attention import RotaryAttention, WindowAttention
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
+    check_img_size,
     check_keys,
     choose,
     drop_path_rates,
@@ -77,6 +78,7 @@ class VisionLLaMA(RotaryBackbone):
         if out_type == "cls_token" and not self.with_cls_token:
             raise ValueError("out_type 'cls_token' contradicts with_cls_token=False")
 
+        check_img_size(self.img_hw, patch_size)
         self.rope = self._build_rope(self.embed_dims, num_heads)
         self.patch_embed = PatchEmbed(
             self.in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size

@@ -206,6 +206,7 @@ def test_a_pretrained_checkpoint_is_loaded_over_the_initial_weights(
         (dict(rope=dict(type="AS2DRope")), "Did you mean 'AS2DRoPE'"),
         (dict(rope=dict(type="RoPE2D", bsae=1)), r"RoPE2D does not take \['bsae'\]; it takes \['base'"),
         (dict(ffn=dict(type="SwiGLU", embed_dims=3)), r"SwiGLU does not take \['embed_dims'\]"),
+        (dict(img_size=(64, 3)), r"img_size .64, 3. .height, width. is smaller than a patch of [48] pixels"),
         (dict(window=dict(sise=7)), r"window does not take 'sise'. Did you mean 'size'"),
         (dict(frozen_stages=9), "frozen_stages must be in -1 .."),
         (dict(drop_path_rate=1.0), r"drop_path_rate must be in \[0, 1\)"),
