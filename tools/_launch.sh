@@ -78,7 +78,7 @@ run_here() { # run_here TOOL [ARGUMENT ...]
 
 # Run a tool through srun, in the allocation around this shell or in one of its own.
 run_by_srun() { # run_by_srun TOOL [ARGUMENT ...]
-    local tool=$1 nodes tasks request
+    local tool=$1 nodes tasks cpus request
     shift
     command -v srun >/dev/null || fail "srun not found: this machine is no part of a SLURM cluster; use tools/${tool%.py}.sh"
     nodes=${NODES:-${SLURM_NNODES:-1}}
@@ -88,9 +88,13 @@ run_by_srun() { # run_by_srun TOOL [ARGUMENT ...]
     require_count NPROC "${NPROC:-1}" 1
     [ "$GPUS" -eq 0 ] || [ -z "${NPROC:-}" ] || fail "NPROC=$NPROC counts tasks on CPUs, so it needs GPUS=0"
     tasks=$((GPUS > 0 ? GPUS : ${NPROC:-1}))
+    cpus=${CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-8}}
+    require_count CPUS_PER_TASK "$cpus" 1
+    # Not every cluster binds a task to its cores: unbound, each would start a thread for every core of the machine.
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus}
+    export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
     request=(--job-name "${JOB_NAME:-mmvisionllama}" --nodes "$nodes" --ntasks $((nodes * tasks))
-        --ntasks-per-node "$tasks" --cpus-per-task "${CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-8}}"
-        --kill-on-bad-exit=1)
+        --ntasks-per-node "$tasks" --cpus-per-task "$cpus" --kill-on-bad-exit=1)
     [ "$GPUS" -eq 0 ] || request+=(--gres "gpu:$GPUS")
     [ -z "${PARTITION:-}" ] || request+=(--partition "$PARTITION")
     [ -z "${ACCOUNT:-}" ] || request+=(--account "$ACCOUNT")

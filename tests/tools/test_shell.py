@@ -205,6 +205,13 @@ def test_srun_is_asked_for_what_the_variables_say(
     assert text.endswith(f"-u {REPOSITORY}/tools/test.py a.py b.pth --launcher slurm\n")
 
 
+def test_slurm_tasks_start_as_many_threads_as_they_have_cores(tmp_path: Path) -> None:
+    executable(tmp_path, "srun", '#!/bin/bash\necho "threads $OMP_NUM_THREADS $MKL_NUM_THREADS"\n')
+    variables = dict(PATH=f"{tmp_path}:{os.environ['PATH']}", OMP_NUM_THREADS="", MKL_NUM_THREADS="")
+    text = called("slurm_train.sh", "a.py", folder=tmp_path, CPUS_PER_TASK=3, **variables)
+    assert "threads 3 3\n" in text
+
+
 def test_a_machine_without_srun_is_told_what_to_use(tmp_path: Path) -> None:
     for name in ("bash", "dirname", "readlink", "env"):
         (tmp_path / name).symlink_to(
