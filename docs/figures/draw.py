@@ -136,7 +136,9 @@ def draw_house() -> None:
         for i, room in enumerate(rooms):
             x = 2.75 + 7.1 * i / len(rooms)
             ax.text(x, y + 0.4, room, va="center", fontsize=8.5, color=INK, wrap=True)
-    ax.annotate("", xy=(10.35, 1.2), xytext=(10.35, 10.6), arrowprops=dict(arrowstyle="-|>", color=SOFT, lw=2))
+    ax.annotate(
+        "", xy=(10.35, 1.2), xytext=(10.35, 10.6), arrowprops=dict(arrowstyle="-|>", color=SOFT, lw=2)
+    )
     ax.text(10.45, 5.4, "imports point down only", rotation=270, va="center", color=SOFT)
     ax.set(xlim=(-0.1, 10.8), ylim=(0.8, 11.1))
     ax.axis("off")
