@@ -1,7 +1,6 @@
 """Evaluate one classifier at many image sizes, with auto-scaled positions and without."""
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -33,7 +32,6 @@ def main() -> int:
 
     compat.prepare()
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from mmengine.utils import to_2tuple
     from rich.console import Console
     from rich.progress import Progress
@@ -41,8 +39,8 @@ def main() -> int:
 
     from mmvisionllama.checkpoint import CheckpointError
     from mmvisionllama.config import ConfigError, load_config
-    from mmvisionllama.engine.reports import as_json, replaced_when_whole
-    from mmvisionllama.engine.resolution import draw_sweep, label, parse_size, sweep
+    from mmvisionllama.engine.reports import as_json, replaced_when_whole, write_png
+    from mmvisionllama.engine.resolution import POSITIONS, draw_sweep, label, parse_size, sweep
 
     console = Console()
     results = []
@@ -55,7 +53,7 @@ def main() -> int:
             table = Table("size, px", "positions")
 
             def show(done: int, total: int) -> None:
-                kind = ("AS2DRoPE", "RoPE2D")[len(results) % 2]
+                kind = POSITIONS[len(results) % 2]
                 text = f"{label(sizes[len(results) // 2])} {kind} ({len(results) + 1}/{2 * len(sizes)})"
                 bars.update(task, completed=done, total=total, description=text)
 
@@ -74,14 +72,10 @@ def main() -> int:
     console.print(table)
 
     train_size = to_2tuple(cfg.model.backbone.get("img_size", 224))
-    figure, png = draw_sweep(results, names[0], train_size), io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(png, format="png")
     rows = [dict(size=label(x.size), positions=x.positions, metrics=x.metrics) for x in results]
     with replaced_when_whole(out / "resolution.json") as path:
         path.write_text(as_json(dict(config=args.config, checkpoint=args.checkpoint, results=rows)))
-    with replaced_when_whole(out / "resolution.png") as path:
-        path.write_bytes(png.getvalue())
+    write_png(draw_sweep(results, names[0], train_size), out / "resolution.png")
     console.print(f"{out / 'resolution.png'}\n{out / 'resolution.json'}", highlight=False)
     return 0
 

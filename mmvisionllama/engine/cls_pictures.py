@@ -1,12 +1,10 @@
 """Pictures of what a classifier predicts, and of what it confuses."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmvisionllama.engine.pictures import PicturesHook
-from mmvisionllama.engine.reports import replaced_when_whole
+from mmvisionllama.engine.reports import write_png
 from mmvisionllama.registry import HOOKS
 
 _COLUMNS = 8
@@ -91,11 +89,7 @@ class ConfusionHook(Hook):
         if not is_main_process() or not pairs:
             return
         figure = draw_confusion(np.asarray(pairs), dataset.metainfo.get("classes"))
-        FigureCanvasAgg(figure)
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        with replaced_when_whole(Path(runner.work_dir) / "confusion.png") as path:
-            path.write_bytes(png.getvalue())
+        write_png(figure, Path(runner.work_dir) / "confusion.png")
         runner.logger.info("Confusion matrix: %s", Path(runner.work_dir) / "confusion.png")
 
 

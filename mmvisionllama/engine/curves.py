@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from mmvisionllama.engine.reports import ReportHook, replaced_when_whole, validations
+from mmvisionllama.engine.reports import ReportHook, validations, write_png
 from mmvisionllama.registry import HOOKS
 
 
@@ -36,7 +35,6 @@ class CurvesHook(ReportHook):
             return
         past = validations(runner)
         figure = Figure(figsize=(9, 9 if past else 6), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
         axes = figure.subplots(3 if past else 2, 1, sharex=True)
         planned = "" if status == "finished" else f" of {runner.max_iters:,}"
         figure.suptitle(f"{runner.experiment_name}: {runner.iter:,}{planned} iterations")
@@ -46,8 +44,7 @@ class CurvesHook(ReportHook):
             _draw_metrics(axes[2], past)
         axes[-1].set_xlabel("iteration")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-        with replaced_when_whole(Path(runner.work_dir) / "curves.png") as path:
-            figure.savefig(path)
+        write_png(figure, Path(runner.work_dir) / "curves.png")
 
     def _draw_loss(self, ax: Axes, loss: NDArray, last: int) -> None:
         steps = _steps(loss, last)

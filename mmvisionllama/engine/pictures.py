@@ -1,13 +1,11 @@
 """Pictures of what a trained model predicts."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mmcv
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.dist import is_main_process
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmvisionllama.engine.reports import replaced_when_whole
+from mmvisionllama.engine.reports import write_png
 from mmvisionllama.registry import HOOKS
 
 _LONGEST_SIDE = 512
@@ -112,12 +110,8 @@ class PicturesHook(Hook):
         if not self._kept:
             return
         figure = self.draw(self._kept, self._metainfo)
-        FigureCanvasAgg(figure)
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        for folder in filter(None, (runner.work_dir, self.out_dir)):
-            with replaced_when_whole(Path(folder) / "predictions.png") as path:
-                path.write_bytes(png.getvalue())
+        folders = filter(None, (runner.work_dir, self.out_dir))
+        write_png(figure, *(Path(folder) / "predictions.png" for folder in folders))
         self._kept = []
 
 

@@ -17,7 +17,7 @@ def check_training(cfg: Config) -> list[str]:
         ConfigError: if the model cannot be built or the data do not fit.
         CheckpointError: if ``load_from`` or an ``init_cfg`` does not fit the model.
     """
-    model = _build_model(cfg)
+    model = build_model(cfg)
     notes = []
     if cfg.get("resume"):
         check_exact(model, cfg.load_from)
@@ -29,11 +29,12 @@ def check_training(cfg: Config) -> list[str]:
 
 def check_testing(cfg: Config) -> list[str]:
     """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
-    check_exact(_build_model(cfg), cfg.load_from)
+    check_exact(build_model(cfg), cfg.load_from)
     return require_sound_data(cfg, "test_dataloader")
 
 
-def _build_model(cfg: Config) -> nn.Module:
+def build_model(cfg: Config) -> nn.Module:
+    """Build the model of a config as the Runner will; raise a ConfigError if it cannot be."""
     init_default_scope(cfg.get("default_scope", "mmengine"))
     model_cfg = {**cfg.model}
     if (

@@ -1,5 +1,6 @@
 """What the hooks that report on a run share."""
 
+import io
 import json
 import math
 import os
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -37,6 +40,16 @@ def validations(runner: Runner) -> list[dict[str, Any]]:
 def plain(number: Any) -> float:
     """Return a number as a Python float that reads like it: 80.53, not the 80.52999877929688 of a float32."""
     return float(str(number)) if isinstance(number, np.floating) else float(number)
+
+
+def write_png(figure: Figure, *paths: Path) -> None:
+    """Draw a figure once and put it at every path, whole or not at all."""
+    FigureCanvasAgg(figure)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    for path in paths:
+        with replaced_when_whole(path) as temporary:
+            temporary.write_bytes(png.getvalue())
 
 
 def as_json(content: dict[str, Any]) -> str:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import EVALUATOR, MODELS, init_default_scope
+from mmengine.registry import EVALUATOR
 from mmengine.runner import Runner, load_checkpoint
 from torch import nn
 
 from mmvisionllama.checkpoint import check_exact, make_mmengine_read_safely
 from mmvisionllama.config import ConfigError
 from mmvisionllama.datasets.checks import require_sound_data
+from mmvisionllama.engine.preflight import build_model
 
 Size = tuple[int, int]  # height, width in pixels
 Positions = Literal["AS2DRoPE", "RoPE2D"]
@@ -123,20 +124,18 @@ def label(size: Size) -> str:
 
 
 def _model(cfg: Config, positions: Positions, checkpoint: str) -> nn.Module:
-    init_default_scope(cfg.get("default_scope", "mmpretrain"))
-    model_cfg = copy.deepcopy(cfg.model)
-    rope: dict[str, Any] | None = model_cfg.backbone.get("rope", dict(type="AS2DRoPE"))
-    if not str(model_cfg.backbone.type).endswith("VisionLLaMA") or not rope or rope["type"] not in POSITIONS:
+    cfg = copy.deepcopy(cfg)
+    backbone = cfg.model.backbone
+    rope: dict[str, Any] | None = backbone.get("rope", dict(type="AS2DRoPE"))
+    if not str(backbone.type).endswith("VisionLLaMA") or not rope or rope["type"] not in POSITIONS:
         raise ConfigError(
             f"{cfg.filename}: a sweep compares AS2DRoPE and RoPE2D; the backbone is "
-            f"{model_cfg.backbone.type} with rope={rope}"
+            f"{backbone.type} with rope={rope}"
         )
     given = {key: value for key, value in rope.items() if key not in ("type", *_ONLY_SCALED)}
     kept = {key: rope[key] for key in _ONLY_SCALED if key in rope and positions == "AS2DRoPE"}
-    model_cfg.backbone.rope = dict(type=positions, **given, **kept)
-    if cfg.get("data_preprocessor") is not None:
-        model_cfg.setdefault("data_preprocessor", cfg.data_preprocessor)
-    model = MODELS.build(model_cfg)
+    backbone.rope = dict(type=positions, **given, **kept)
+    model = build_model(cfg)
     check_exact(model, checkpoint)
     load_checkpoint(model, checkpoint, map_location="cpu", strict=True, logger="silent")
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
