@@ -5,24 +5,5 @@ tools/train.sh configs/cls/swin_tiny_in1k.py --amp
 8 GPUs x 128 images. Top-1 81.3 (paper, Tab. 2).
 """
 
-_base_ = [
-    "../_base_/models/classifier.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_randaug.py",
-    "../_base_/schedules/imagenet_adamw_300e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
-]
-model = dict(
-    backbone=dict(type="SwinTransformer", arch="tiny", img_size=224, drop_path_rate=0.2),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(in_channels=768),
-)
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0))),
-    clip_grad=dict(max_norm=5.0),
-)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, begin=0, end=20, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", eta_min=1e-5, begin=20, end=300, convert_to_iter_based=True),
-]
+_base_ = "./swin_in1k.py"
+model = dict(backbone=dict(arch="tiny", drop_path_rate=0.2), head=dict(in_channels=768))

@@ -5,23 +5,5 @@ tools/train.sh configs/cls/twins_svt_large_in1k.py --amp
 8 GPUs x 128 images. Top-1 83.7 (paper, Tab. 2).
 """
 
-_base_ = [
-    "../_base_/models/classifier.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_randaug.py",
-    "../_base_/schedules/imagenet_adamw_300e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
-]
-model = dict(
-    backbone=dict(
-        type="SVT",
-        arch="large",
-        out_indices=(3,),
-        drop_path_rate=0.5,
-        norm_after_stage=[False, False, False, True],
-    ),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(in_channels=1024),
-)
-optim_wrapper = dict(clip_grad=dict(max_norm=5.0))
+_base_ = "./twins_svt_in1k.py"
+model = dict(backbone=dict(arch="large", drop_path_rate=0.5), head=dict(in_channels=1024))
