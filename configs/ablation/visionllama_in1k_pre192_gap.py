@@ -1,0 +1,11 @@
+"""VisionLLaMA-B with mean pooling on ImageNet-1K at 192 px, 800 epochs: the first of two stages.
+
+tools/train.sh configs/ablation/visionllama_in1k_pre192_gap.py --amp
+
+8 GPUs x 256 images. After the second stage, visionllama_in1k_gap.py:
+Top-1 83.6; unchanged 83.6 (paper, Tab. 7).
+Asks whether a class token is needed, or the mean of the patches serves as well.
+"""
+
+_base_ = "../cls/visionllama_in1k_pre192.py"
+model = dict(backbone=dict(out_type="avg_featmap"))

@@ -1,0 +1,11 @@
+"""VisionLLaMA-L with rotary tables per head on ImageNet-1K at 160 px, 800 epochs: the first of two stages.
+
+tools/train.sh configs/ablation/visionllama_large_in1k_pre160_rope_unshared.py --amp
+
+8 GPUs x 256 images. After the second stage, visionllama_large_in1k_rope_unshared.py:
+Top-1 84.2; unchanged 84.6 (paper, Tab. 7).
+Asks whether heads gain if each has its own slice of the frequencies, from fast to slow.
+"""
+
+_base_ = "../cls/visionllama_large_in1k_pre160.py"
+model = dict(backbone=dict(rope=dict(type="AS2DRoPE", shared=False)))

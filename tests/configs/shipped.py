@@ -1,0 +1,41 @@
+"""The shipped config files, and what the tests of every task ask of them."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmvisionllama.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+NO_TRAINING = {"_base_", "study"}  # parts of configs, and files that no training is started with
+FILES = sorted(x for x in CONFIGS.rglob("*.py") if not NO_TRAINING & set(x.relative_to(CONFIGS).parts))
+NAMES = [str(x.relative_to(ROOT)) for x in FILES]
+
+
+@cache
+def load(name: str) -> Config:
+    return load_config(ROOT / name)
+
+
+def build(cfg: Config) -> nn.Module:
+    """Build the model of a config, without memory for its weights where that is possible."""
+    init_default_scope(cfg.default_scope)
+    # Swin and Twins read values while they are built.
+    kind = cfg.model.backbone.type.removeprefix("mmpretrain.")
+    with torch.device("cpu" if kind in ("SwinTransformer", "SVT") else "meta"):
+        return MODELS.build(cfg.model)
+
+
+def shapes(module: nn.Module) -> dict[str, torch.Size]:
+    """Give the names and shapes of what a checkpoint of the module holds."""
+    return {key: value.shape for key, value in module.state_dict().items()}
+
+
+def header(name: str) -> str:
+    """Give the text before the first setting of a config file."""
+    return (ROOT / name).read_text().split("\n\n_base_", 1)[0]

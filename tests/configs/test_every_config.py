@@ -1,0 +1,104 @@
+"""Every shipped config file: it loads under the strict check, says how it is run, and builds."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from tests.configs.shipped import NAMES, ROOT, header, load
+
+HOSTS = {
+    "cls": "mmpretrain",
+    "pretrain": "mmpretrain",
+    "ablation": "mmpretrain",
+    "seg": "mmseg",
+    "det": "mmdet",
+}
+LONGEST_LEAF = 45
+every_config = pytest.mark.parametrize("name", NAMES)
+every_model = pytest.mark.parametrize("built", NAMES, indirect=True)
+
+
+def generations(file: Path) -> int:
+    """Count the files from this one down to the last of its bases."""
+    bases = Config._get_base_files(str(file))
+    return 1 + max((generations(file.parent / base) for base in bases), default=0)
+
+
+def last_step(cfg: Config) -> int:
+    return max(scheduler["end"] for scheduler in cfg.param_scheduler)
+
+
+def length(cfg: Config) -> int:
+    """Give the training's length in the unit that its schedule counts in."""
+    return cfg.train_cfg.max_epochs if cfg.train_cfg.get("by_epoch") else cfg.train_cfg.max_iters
+
+
+@every_config
+def test_no_key_is_unknown_and_no_type_is_missing(name: str) -> None:
+    load(name)
+
+
+@every_config
+def test_header_gives_the_command_for_the_file_itself(name: str) -> None:
+    assert re.search(rf"^tools/train\.sh {re.escape(name)}( |$)", header(name), re.MULTILINE)
+
+
+@every_config
+def test_header_says_how_many_images_go_where(name: str) -> None:
+    per_device = load(name).train_dataloader.batch_size
+    stated = re.search(r"(\d+) GPUs x (\d+) images?\b|One process .*, (\d+) images\b", header(name))
+    assert stated, "neither 'N GPUs x M images' nor 'One process ..., M images'"
+    assert int(stated.group(2) or stated.group(3)) == per_device
+
+
+@every_config
+def test_files_that_a_header_names_exist(name: str) -> None:
+    named = re.findall(r"[\w/]+\.py\b", header(name))
+    missing = [x for x in named if not (ROOT / x).exists() and not (ROOT / name).with_name(x).exists()]
+    assert not missing
+
+
+@every_config
+def test_leaf_is_short_and_close_to_its_bases(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    assert len(lines) <= LONGEST_LEAF
+    assert generations(ROOT / name) <= 3
+
+
+@every_config
+def test_default_scope_is_that_of_the_host(name: str) -> None:
+    assert load(name).default_scope == HOSTS[Path(name).parent.name]
+
+
+@every_config
+def test_learning_rate_schedule_ends_with_the_training(name: str) -> None:
+    cfg = load(name)
+    assert last_step(cfg) == length(cfg)
+
+
+@every_config
+def test_validation_divides_the_training_and_checkpoints_are_at_least_two(name: str) -> None:
+    cfg = load(name)
+    assert length(cfg) % cfg.train_cfg.val_interval == 0
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts >= 2
+
+
+@every_config
+def test_every_run_is_seeded_and_leaves_summary_curves_and_pictures(name: str) -> None:
+    cfg = load(name)
+    hooks = {hook.type for hook in cfg.custom_hooks}
+    assert isinstance(cfg.randomness.seed, int)
+    assert {"mmvisionllama.RunSummaryHook", "mmvisionllama.CurvesHook"} < hooks
+    assert any(hook.endswith("PicturesHook") for hook in hooks)
+
+
+@every_model
+def test_every_trained_parameter_gets_an_optimizer_group(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    optimized = [id(x) for group in groups for x in group["params"] if x.requires_grad]
+    assert sorted(optimized) == sorted(id(x) for x in model.parameters() if x.requires_grad)

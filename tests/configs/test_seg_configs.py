@@ -1,0 +1,80 @@
+"""Segmentation configs: heads that fit the data, and the published recipes."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmseg.registry import DATASETS
+from torch import nn
+
+from tests.configs.shipped import NAMES, load
+
+SEG_NAMES = [x for x in NAMES if x.startswith("configs/seg/")]
+ADE_NAMES = [x for x in SEG_NAMES if "_ade20k" in x]
+every_ade_config = pytest.mark.parametrize("name", ADE_NAMES)
+every_seg_model = pytest.mark.parametrize("built", SEG_NAMES, indirect=True)
+every_ade_model = pytest.mark.parametrize("built", ADE_NAMES, indirect=True)
+
+# lr, weight decay, layer-wise decay, drop-path, inference (paper, Sec. D.6; released code; mmseg's baselines)
+RECIPES = {
+    "visionllama*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "visionllama_large*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "visionllama*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
+    "visionllama_large*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
+    "vit*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "pyramid_visionllama_small*": (6e-5, 0.05, None, 0.2, "slide"),
+    "pyramid_visionllama*": (6e-5, 0.05, None, 0.2, "slide"),
+    "pyramid_visionllama_large*": (6e-5, 0.05, None, 0.3, "slide"),
+    "pyramid_visionllama_small*_released": (6e-5, 0.01, None, 0.2, "slide"),
+    "pyramid_visionllama*_released": (6e-5, 0.01, None, 0.2, "slide"),
+    "pyramid_visionllama_large*_released": (6e-5, 0.01, None, 0.3, "slide"),
+    "swin_small*": (6e-5, 0.01, None, 0.3, "whole"),
+    "swin*": (6e-5, 0.01, None, 0.3, "whole"),
+    "twins_svt_small*": (6e-5, 0.01, None, 0.2, "whole"),
+    "twins_svt*": (6e-5, 0.01, None, 0.2, "whole"),
+    "twins_svt_large*": (6e-5, 0.01, None, 0.3, "whole"),
+}
+
+
+def test_every_ade20k_config_has_a_recipe_to_be_held_against() -> None:
+    stems = {model.replace("*", "_upernet_ade20k") for model in RECIPES}
+    assert stems == {Path(name).stem for name in ADE_NAMES}
+
+
+@every_seg_model
+def test_segmentation_heads_have_one_output_per_class_of_the_data(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    dataset = DATASETS.get(cfg.train_dataloader.dataset.type)
+    classes = len(dataset.METAINFO["classes"])
+    assert model.decode_head.conv_seg.out_channels == classes
+    assert model.auxiliary_head.conv_seg.out_channels == classes
+
+
+@every_ade_config
+def test_ade20k_steps_see_16_images_on_8_devices(name: str) -> None:
+    cfg = load(name)
+    assert 8 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1) == 16
+
+
+@pytest.mark.parametrize(("model", "recipe"), RECIPES.items())
+def test_ade20k_recipe_is_the_published_one(model: str, recipe: tuple) -> None:
+    cfg = load(f"configs/seg/{model.replace('*', '_upernet_ade20k')}.py")
+    optimizer, paramwise = cfg.optim_wrapper.optimizer, cfg.optim_wrapper.paramwise_cfg
+    assert recipe == (
+        optimizer.lr,
+        optimizer.weight_decay,
+        paramwise.get("layer_decay_rate"),
+        cfg.model.backbone.drop_path_rate,
+        cfg.model.test_cfg.mode,
+    )
+
+
+@every_ade_model
+def test_ade20k_weight_decay_spares_norms(built: tuple[Config, nn.Module]) -> None:
+    cfg, model = built
+    norms = {id(x) for m in model.backbone.modules() if isinstance(m, nn.LayerNorm) for x in m.parameters()}
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    decayed = {id(x) for group in groups if group["weight_decay"] for x in group["params"]}
+    assert norms
+    assert not norms & decayed
