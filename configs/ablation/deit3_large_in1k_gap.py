@@ -18,3 +18,4 @@ model = dict(
         out_type="avg_featmap",
     ),
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))

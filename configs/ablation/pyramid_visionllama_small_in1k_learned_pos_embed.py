@@ -8,3 +8,4 @@ Asks whether rotary positions leave anything for absolute ones to add; here a ta
 
 _base_ = "../cls/pyramid_visionllama_small_in1k.py"
 model = dict(backbone=dict(pos_embed=dict(type="LearnedPosEmbed")))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))

@@ -8,3 +8,4 @@ Asks whether the convolutions (PEG) that give Twins its positions still help bes
 
 _base_ = "../cls/pyramid_visionllama_small_in1k.py"
 model = dict(backbone=dict(pos_embed=dict(type="PEG")))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))

@@ -14,3 +14,4 @@ model = dict(
         ffn=dict(type="GELUFFN"),
     ),
 )
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))

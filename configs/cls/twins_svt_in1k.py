@@ -24,4 +24,7 @@ model = dict(
     neck=dict(type="GlobalAveragePooling"),
     head=dict(in_channels=768),
 )
-optim_wrapper = dict(clip_grad=dict(max_norm=5.0))
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys=dict(position_encodings=dict(decay_mult=0.0))),
+    clip_grad=dict(max_norm=5.0),
+)

@@ -19,4 +19,9 @@ model = dict(
         final_norm=False,
     ),
 )
-optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.75))
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        layer_decay_rate=0.75,
+        custom_keys=dict(cls_token=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)),
+    )
+)

@@ -19,3 +19,6 @@ model = dict(
     ),
     head=dict(in_channels=384),
 )
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys=dict(cls_token=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)))
+)

@@ -18,3 +18,6 @@ model = dict(
         final_norm=False,
     ),
 )
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys=dict(cls_token=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)))
+)

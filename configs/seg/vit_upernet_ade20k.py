@@ -20,3 +20,6 @@ model = dict(
         drop_path_rate=0.1,
     ),
 )
+optim_wrapper = dict(
+    paramwise_cfg=dict(custom_keys=dict(cls_token=dict(decay_mult=0.0), pos_embed=dict(decay_mult=0.0)))
+)

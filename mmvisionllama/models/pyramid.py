@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
+from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
@@ -31,7 +32,8 @@ STRIDES = (4, 2, 2, 2)
 SUMMARY_RATIOS = (8, 4, 2, 1)
 
 
-class Stage(nn.Module):
+# A BaseModule in a ModuleList of mmengine: init_weights goes down through those alone, here to PEG.
+class Stage(BaseModule):
     """Patch embedding and alternating LSA (even) and GSA (odd) blocks of one resolution."""
 
     def __init__(self, patch_embed: PatchEmbed, rope: RoPE2D | None, pos_embed: nn.Module | None) -> None:
@@ -108,7 +110,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
         rates = iter(drop_path_rates(self.drop_path_rate, drop_path_schedule, sum(self.depths)))
         channels, train_hw = self.in_channels, self.img_hw
         self.train_hws: list[Grid] = []
-        self.stages = nn.ModuleList()
+        self.stages = ModuleList()
         for dims, depth, heads, stride, ratio in zip(
             self.embed_dims, self.depths, sizes["num_heads"], STRIDES, SUMMARY_RATIOS, strict=True
         ):

@@ -39,6 +39,8 @@ DEIT, PYRAMID = "deit3_large_in1k", "pyramid_visionllama_small_in1k"
 FIRST_STAGES = {L: f"{L}_pre160", DEIT: f"{DEIT}_pre160", B: f"{B}_pre192"}
 
 RMS = {"type": "RMSNorm", "eps": 1e-6}
+# Learned positions come with their exemption from weight decay, as in DeiT III and Twins.
+UNDECAYED = {"optim_wrapper.paramwise_cfg.custom_keys": {"pos_embed": {"decay_mult": 0.0}}}
 MEAN, POOLED = {"out_type": "avg_featmap"}, {"pooling": {("avg_featmap", False)}}
 UNSCALED = {"scale_at_twice_the_side": {1.0}}
 # 24 blocks of width 1024: two biased layers of 4096 for three plain ones of 2816.
@@ -123,6 +125,7 @@ def test_every_ablation_is_a_published_study_and_every_study_has_its_files() -> 
 def test_ablation_differs_from_the_unchanged_config_in_its_component_alone(name: str) -> None:
     unchanged, study = ABLATIONS[name]
     expected = {f"model.backbone.{key}": value for key, value in study.config.items()}
+    expected |= UNDECAYED if "pos_embed" in study.config else {}
     expected["work_dir"] = f"work_dirs/{Path(name).stem}"
     assert changes(load(unchanged).to_dict(), load(name).to_dict()) == expected
 

@@ -102,3 +102,16 @@ def test_every_trained_parameter_gets_an_optimizer_group(built: tuple[Config, nn
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     optimized = [id(x) for group in groups for x in group["params"] if x.requires_grad]
     assert sorted(optimized) == sorted(id(x) for x in model.parameters() if x.requires_grad)
+
+
+@every_model
+def test_weight_decay_spares_class_tokens_position_tables_and_position_convolutions(
+    built: tuple[Config, nn.Module],
+) -> None:
+    cfg, model = built
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    decayed = {id(x) for group in groups if group["weight_decay"] for x in group["params"] if x.requires_grad}
+    mixing = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    decayed -= {id(m.weight) for m in mixing if getattr(m, "groups", 1) == 1}
+    # What else has more than one dimension says where a token is, or is one.
+    assert not [name for name, x in model.named_parameters() if id(x) in decayed and x.ndim > 1]
