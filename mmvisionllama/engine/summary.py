@@ -37,9 +37,9 @@ class RunSummaryHook(ReportHook):
 
     It is written when training starts and after every validation (``"status": "running"``), at the end
     (``"finished"``), and by ``interruption_recorded`` when the run ends in an exception (``"interrupted"``).
-    ``"last"`` and ``"best"`` hold metrics under the host's names; the best validation is that of the first
-    metric that CheckpointHook's ``save_best`` watches. Seconds count the whole training, also what came
-    before a resume.
+    ``"validations"`` holds step, epoch and metrics of them all, ``"last"`` and ``"best"`` the metrics of two,
+    under the host's names; the best is that of the first metric that CheckpointHook's ``save_best`` watches.
+    Seconds count the whole training, also what came before a resume.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -77,6 +77,7 @@ class RunSummaryHook(ReportHook):
             "epochs": runner.epoch,
             "last": past[-1]["metrics"] if past else None,
             "last_step": past[-1]["step"] if past else None,
+            "validations": past,
             "last_checkpoint": hub.get("last_ckpt"),
             **_best(runner),
             "parameters": sum(x.numel() for x in model.parameters()),

@@ -53,6 +53,12 @@ def test_the_last_validation_carries_the_metrics_of_the_host(finished: Runner) -
     assert summary["last"]["mIoU"] == pytest.approx(finished.message_hub.get_scalar("val/mIoU").current())
 
 
+def test_every_validation_is_in_the_summary_the_last_one_last(finished: Runner) -> None:
+    summary = read(finished)
+    assert [x["step"] for x in summary["validations"]] == [2, 4]
+    assert summary["validations"][-1]["metrics"] == summary["last"]
+
+
 def test_metrics_read_as_the_host_rounds_them(finished: Runner) -> None:
     metrics = read(finished)["last"].values()
     assert all(value == round(value, 2) for value in metrics)

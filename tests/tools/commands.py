@@ -10,6 +10,12 @@ from types import ModuleType
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = REPOSITORY / "tests" / "tools" / "toy_config.py"
+# Options that load data in the process of the test, which starts none for a few images.
+IN_PROCESS = [
+    f"{split}_dataloader.{option}"
+    for split in ("train", "val", "test")
+    for option in ("num_workers=0", "persistent_workers=False")
+]
 _RUNS = itertools.count()
 
 
@@ -27,6 +33,11 @@ def run(tool: str, *arguments: str | Path, **cfg_options: object) -> int:
     return _load(tool).run(tool, args)
 
 
+def main(tool: str, *arguments: str | Path) -> int:
+    """Run a tool that is not started by ``tools/<tool>.sh`` in this process; return its exit status."""
+    return _load(tool).main([str(x) for x in arguments])
+
+
 def _load(tool: str) -> ModuleType:
     folder = str(REPOSITORY / "tools")
     spec = importlib.util.spec_from_file_location(f"tools_{tool}", f"{folder}/{tool}.py")
@@ -37,6 +48,11 @@ def _load(tool: str) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
+
+
+def summary(work_dir: Path) -> dict:
+    """Return what a training wrote of itself in its work directory."""
+    return json.loads((work_dir / "summary.json").read_text())
 
 
 def logged_losses(work_dir: Path) -> dict[int, float]:

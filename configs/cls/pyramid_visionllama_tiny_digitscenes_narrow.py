@@ -1,0 +1,14 @@
+"""A narrow pyramid VisionLLaMA-tiny classifies DigitScenes, from random values.
+
+tools/train.sh configs/cls/pyramid_visionllama_tiny_digitscenes_narrow.py
+
+One process on two CPU cores, 32 images.
+"""
+
+_base_ = [
+    "../_base_/models/tiny_pyramid_visionllama_narrow.py",
+    "../_base_/datasets/digitscenes_cls.py",
+    "../_base_/schedules/cls_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/cls_iters.py",
+]

@@ -1,0 +1,17 @@
+"""Convergence on DigitScenes: five backbones of 0.9 M parameters (within 5 %), one schedule.
+
+.venv/bin/python tools/study.py configs/study/convergence_digitscenes.py --jobs 2
+"""
+
+metric = "accuracy/top1"
+seeds = [0, 1, 2]
+reach = 0.9
+runs = dict(
+    visionllama=dict(label="VisionLLaMA", config="configs/cls/visionllama_tiny_digitscenes.py"),
+    pyramid_visionllama=dict(
+        label="Pyramid VisionLLaMA", config="configs/cls/pyramid_visionllama_tiny_digitscenes_narrow.py"
+    ),
+    deit3=dict(label="DeiT3", config="configs/cls/deit3_tiny_digitscenes.py"),
+    swin=dict(label="Swin", config="configs/cls/swin_tiny_digitscenes.py"),
+    twins_svt=dict(label="Twins-SVT", config="configs/cls/twins_svt_tiny_digitscenes.py"),
+)

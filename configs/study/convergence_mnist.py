@@ -1,0 +1,17 @@
+"""Convergence on MNIST: five backbones of 0.9 M parameters (within 5 %), one schedule.
+
+.venv/bin/python tools/study.py configs/study/convergence_mnist.py --jobs 2
+"""
+
+metric = "accuracy/top1"
+seeds = [0, 1, 2]
+reach = 0.9
+runs = dict(
+    visionllama=dict(label="VisionLLaMA", config="configs/cls/visionllama_tiny_mnist.py"),
+    pyramid_visionllama=dict(
+        label="Pyramid VisionLLaMA", config="configs/cls/pyramid_visionllama_tiny_mnist_narrow.py"
+    ),
+    deit3=dict(label="DeiT3", config="configs/cls/deit3_tiny_mnist.py"),
+    swin=dict(label="Swin", config="configs/cls/swin_tiny_mnist.py"),
+    twins_svt=dict(label="Twins-SVT", config="configs/cls/twins_svt_tiny_mnist.py"),
+)

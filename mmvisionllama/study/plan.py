@@ -1,0 +1,107 @@
+"""What a study compares, read from its file."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmvisionllama.config import ConfigError, load_config
+from mmvisionllama.config.finding import find_config
+from mmvisionllama.config.variables import read_chain
+from mmvisionllama.names import did_you_mean
+
+_KEYS = ("metric", "seeds", "reach", "preparations", "runs")
+_RUN_KEYS = ("config", "label", "load_from")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study, for all of its seeds.
+
+    Attributes:
+        config: As the study's file names it; ``cfg`` is what it resolves to.
+        load_from: Name of the preparation whose last checkpoint of the same seed it starts from.
+        compared: Whether its metric is reported; preparations are trained alone.
+    """
+
+    name: str
+    label: str
+    config: str
+    cfg: Config
+    load_from: str | None
+    compared: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """Several trainings and the metric that compares them.
+
+    Attributes:
+        title: First line of the file's docstring.
+        metric: In the host's name, e.g. ``accuracy/top1``.
+        reach: Share of a run's own final value, in (0, 1): the report says how many steps it takes to get
+            there. None: it does not.
+        runs: Preparations first.
+    """
+
+    name: str
+    title: str
+    metric: str
+    seeds: tuple[int, ...]
+    reach: float | None
+    runs: tuple[Run, ...]
+
+
+def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
+    """Read a study's file and every config that it trains.
+
+    Args:
+        path: Absolute, or relative to the current directory or else to the repository.
+        seeds: In place of the file's.
+
+    Raises:
+        ConfigError: for a file, key, config or preparation that does not exist, or a value out of range.
+    """
+    file = find_config(path)
+    tree = read_chain(file)[file]
+    content = {key: x for key, x in Config.fromfile(file).to_dict().items() if not key.startswith("_")}
+    _require_keys(str(file), content, _KEYS, ("metric", "seeds", "runs"))
+    reach, seeds = content.get("reach"), tuple(seeds or content["seeds"])
+    if reach is not None and not 0 < reach < 1:
+        raise ConfigError(f"{file}: reach is a share in (0, 1), got {reach}")
+    if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(seed, int) for seed in seeds):
+        raise ConfigError(f"{file}: seeds are distinct whole numbers, got {list(seeds)}")
+    preparations, compared = content.get("preparations", {}), content["runs"]
+    if not compared:
+        raise ConfigError(f"{file}: runs is empty")
+    if twice := sorted(set(preparations) & set(compared)):
+        raise ConfigError(f"{file}: {', '.join(twice)} is both a preparation and a run")
+    runs = (*_read(file, preparations, (), False), *_read(file, compared, tuple(preparations), True))
+    title = (ast.get_docstring(tree) or file.stem).splitlines()[0].rstrip(".")
+    return Study(file.stem, title, content["metric"], seeds, reach, runs)
+
+
+def _read(file: Path, entries: dict[str, dict], prepared: Sequence[str], compared: bool) -> Iterator[Run]:
+    for name, entry in entries.items():
+        place = f"{file}: {name}"
+        _require_keys(place, entry, _RUN_KEYS, ("config",))
+        source = entry.get("load_from")
+        if source is not None and source not in prepared:
+            hint, known = did_you_mean(source, prepared), ", ".join(prepared) or "none"
+            raise ConfigError(f"{place}: load_from {source!r} is no preparation.{hint} There are: {known}")
+        try:
+            cfg = load_config(entry["config"])
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from error
+        yield Run(name, entry.get("label", name), entry["config"], cfg, source, compared)
+
+
+def _require_keys(place: str, given: dict, allowed: Sequence[str], required: Sequence[str]) -> None:
+    for key in given:
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ConfigError(f"{place} does not take {key!r}.{hint} It takes {', '.join(allowed)}")
+    if missing := [key for key in required if key not in given]:
+        raise ConfigError(f"{place} lacks {', '.join(missing)}")

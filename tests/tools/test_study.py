@@ -1,0 +1,42 @@
+"""tools/study.py, with real trainings of the toy."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.study.test_plan import write
+from tests.tools.commands import REPOSITORY, TOY
+
+
+def study(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, REPOSITORY / "tools" / "study.py", *arguments]
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(REPOSITORY)}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_a_study_trains_reports_and_draws(tmp_path: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(f"_base_ = {str(TOY)!r}\noptim_wrapper = dict(optimizer=dict(lr=1e-9))\n")
+    runs = dict(after=dict(config=str(slow), load_from="before"))
+    file = write(tmp_path, preparations=dict(before=dict(config=str(TOY))), runs=runs, seeds=[4])
+    first = study(file, "--out", tmp_path / "out")
+    assert first.returncode == 0, first.stderr
+    facts = json.loads((tmp_path / "out/study.json").read_text())
+    before, after = (
+        json.loads((tmp_path / f"out/{name}_seed4/summary.json").read_text()) for name in ("before", "after")
+    )
+    # At a rate of almost nothing the run ends where its preparation did.
+    assert facts["runs"][0]["final"] == [after["last"]["error"]]
+    assert abs(after["last"]["error"] - before["last"]["error"]) < 1e-6
+    assert after["seed"] == 4
+    assert (tmp_path / "out/study.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_wrong_name_ends_the_command_with_status_2_and_leaves_nothing(tmp_path: Path) -> None:
+    ended = study(write(tmp_path, metrc="error"), "--out", tmp_path / "out")
+    assert ended.returncode == 2
+    assert "error:" in ended.stderr and "Did you mean 'metric'?" in ended.stderr
+    assert not (tmp_path / "out").exists()
