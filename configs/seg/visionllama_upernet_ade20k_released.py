@@ -4,7 +4,8 @@ tools/train.sh configs/seg/visionllama_upernet_ade20k_released.py --amp \
     --cfg-options load_from=MAE.pth
 
 8 GPUs x 2 images. mIoU 49.0 after 800 epochs of MAE, 50.2 after 1600 (paper, Tab. 4).
-Unlike the paper: lr 1e-4, positions not scaled, and a feed-forward four times as wide (256 M in the encoder).
+Unlike the paper: lr 1e-4, positions not scaled, drop-path on attention alone, and a feed-forward four times as
+wide (256 M in the encoder).
 """
 
 _base_ = [
@@ -26,6 +27,7 @@ model = dict(
         layer_scale=None,
         drop_path_rate=0.1,
         drop_path_schedule="linear",
+        drop_path_branches=("attn",),
     ),
     neck=dict(type="Feature2Pyramid", embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="SyncBN")),
     decode_head=dict(in_channels=[768, 768, 768, 768], channels=768),

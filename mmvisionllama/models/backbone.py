@@ -1,8 +1,8 @@
 """What the plain and the pyramid backbone share: sizes, output choice, freezing, checkpointing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from mmengine.model import BaseModule
@@ -49,8 +49,8 @@ def check_img_size(img_hw: Grid, patch_size: int) -> None:
         raise ValueError(f"img_size {img_hw} (height, width) is smaller than a patch of {patch_size} pixels")
 
 
-def check_keys(name: str, given: dict, allowed: Sequence[str]) -> None:
-    """Refuse keys that the dict argument ``name`` has no use for."""
+def check_keys(name: str, given: Iterable[str], allowed: Sequence[str]) -> None:
+    """Refuse keys, or names, that the argument ``name`` has no use for."""
     for key in given:
         if key not in allowed:
             hint = did_you_mean(key, allowed)
@@ -78,6 +78,7 @@ class RotaryBackbone(BaseModule):
         ffn: Feed-forward component (``SwiGLU``, ``GELUFFN``).
         layer_scale: Initial value of LayerScale; None: no LayerScale.
         drop_path_rate: Probability that a sample skips a branch.
+        drop_path_branches: Branches that may be skipped; ``("attn",)`` in the release's MAE encoders.
         frozen_stages: -1 freezes nothing, 0 what comes before the first group of blocks, n also the first n
             groups (blocks of the plain backbone, stages of the pyramid); all of them, also the output norms.
         with_cp: Recompute each block's activations in the backward pass.
@@ -95,6 +96,7 @@ class RotaryBackbone(BaseModule):
         ffn: dict = dict(type="SwiGLU"),  # noqa: B006
         layer_scale: float | None = 1e-4,
         drop_path_rate: float = 0.0,
+        drop_path_branches: Sequence[Literal["attn", "ffn"]] = ("attn", "ffn"),
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
@@ -104,7 +106,8 @@ class RotaryBackbone(BaseModule):
         self.img_hw: Grid = to_2tuple(img_size)
         self.in_channels, self.out_indices = in_channels, out_indices
         self.rope_cfg, self.pos_embed_cfg, self.attn_cfg = rope, pos_embed, attn or {}
-        self.block_cfg = dict(ffn=ffn, layer_scale=layer_scale)
+        check_keys("drop_path_branches", drop_path_branches, ("attn", "ffn"))
+        self.block_cfg = dict(ffn=ffn, layer_scale=layer_scale, drop_path_branches=drop_path_branches)
         self.drop_path_rate, self.frozen_stages, self.with_cp = drop_path_rate, frozen_stages, with_cp
 
     default_init: ClassVar[tuple[dict, ...]] = (dict(type="TruncNormal", layer="Linear", std=0.02, bias=0.0),)

@@ -1,9 +1,12 @@
 """The VisionLLaMA block and what it is made of: feed-forwards, norms, absolute positions."""
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer  # noqa: F401  (registers 'LN' and its kin in mmengine's root)
 from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmvisionllama.models.attention import RotaryAttention
@@ -97,6 +100,7 @@ class VisionLLaMABlock(nn.Module):
     Args:
         layer_scale: Initial value of the per-channel LayerScale on both branches; None: no LayerScale.
         drop_path: Probability that a sample skips a branch.
+        drop_path_branches: Which of ``attn`` and ``ffn`` it may skip.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class VisionLLaMABlock(nn.Module):
         norm_cfg: dict,
         layer_scale: float | None,
         drop_path: float,
+        drop_path_branches: Collection[str],
     ) -> None:
         super().__init__()
         self.norm1 = build_norm(norm_cfg, embed_dims)
@@ -119,14 +124,15 @@ class VisionLLaMABlock(nn.Module):
                 None if layer_scale is None else nn.Parameter(torch.full((embed_dims,), float(layer_scale)))
             )
             self.register_parameter(name, gamma)
-        self.drop_path = DropPath(drop_path)
+        self.drop_attn = DropPath(drop_path if "attn" in drop_path_branches else 0.0)
+        self.drop_ffn = DropPath(drop_path if "ffn" in drop_path_branches else 0.0)
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
-        x = self._residual(x, self.attn(self.norm1(x), hw, tables), self.gamma1)
-        return self._residual(x, self.ffn(self.norm2(x)), self.gamma2)
+        x = self._residual(x, self.drop_attn(self.attn(self.norm1(x), hw, tables)), self.gamma1)
+        return self._residual(x, self.drop_ffn(self.ffn(self.norm2(x))), self.gamma2)
 
     def _residual(self, x: Tensor, branch: Tensor, gamma: Tensor | None) -> Tensor:
-        branch = self.drop_path(branch).to(x.dtype)
+        branch = branch.to(x.dtype)
         return x + branch if gamma is None else torch.addcmul(x, branch, gamma)
 
 
@@ -186,13 +192,14 @@ class SinCosPosEmbed(nn.Module):
 
 
 @MODELS.register_module()
-class PEG(nn.Module):
+class PEG(BaseModule):
     """Depthwise 3 x 3 convolution plus identity after a stage's first block (Twins; Tab. 7, "PEG")."""
 
     after_first_block = True
 
     def __init__(self, embed_dims: int, train_hw: Grid) -> None:
-        super().__init__()
+        # Twins' fan-out counts one group, which is what fan-in is here; mmengine's fan-out counts them all.
+        super().__init__(init_cfg=dict(type="Kaiming", layer="Conv2d", mode="fan_in"))
         self.conv = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims)
 
     def forward(self, x: Tensor, hw: Grid) -> Tensor:

@@ -211,6 +211,7 @@ def test_a_pretrained_checkpoint_is_loaded_over_the_initial_weights(
         (dict(frozen_stages=9), "frozen_stages must be in -1 .."),
         (dict(drop_path_rate=1.0), r"drop_path_rate must be in \[0, 1\)"),
         (dict(drop_path_schedule="cosine"), "drop_path_schedule must be one of"),
+        (dict(drop_path_branches=("atn",)), "drop_path_branches does not take 'atn'. Did you mean 'attn'"),
         (dict(attn=dict(num_kv_heads=3)), "not divisible by num_kv_heads 3"),
     ],
 )

@@ -1,10 +1,20 @@
 """The parts of a block."""
 
+from pathlib import Path
+
+import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS as HOST_MODELS
+from torch import Tensor, nn
 
-from mmvisionllama.models.layers import SwiGLU
+from mmvisionllama import PyramidVisionLLaMA, VisionLLaMA
+from mmvisionllama.config import load_config
+from mmvisionllama.models.layers import PEG, SwiGLU, VisionLLaMABlock
+from mmvisionllama.registry import MODELS
+
+RATE, BOTH = 0.5, ("attn", "ffn")
 
 
 def test_swiglu_is_its_formula_with_its_gradients() -> None:
@@ -31,3 +41,100 @@ def test_swiglu_keeps_three_hidden_activations_for_the_backward_pass() -> None:
         out = ffn(torch.randn(2, 5, 8, requires_grad=True))
     assert out.shape == (2, 5, 8)
     assert len(kept) == 3  # gate, up, and their product: the input of the last layer
+
+
+def last_block(build: type = VisionLLaMA, **options: object) -> VisionLLaMABlock:
+    """Build a tiny backbone in training mode and give its last block, whose drop-path rate is ``RATE``."""
+    torch.manual_seed(0)
+    model = build("tiny", layer_scale=None, rope=None, drop_path_rate=RATE, **options).train()
+    return [x for x in model.modules() if isinstance(x, VisionLLaMABlock)][-1]
+
+
+def branches_taken(block: VisionLLaMABlock) -> set[tuple[str, ...]]:
+    """Give the sets of branches that samples went through, told from what the block made of each."""
+    x = torch.randn(64, 4, block.norm1.weight.numel())
+    seen = set()
+    with torch.no_grad():
+        for got, before in zip(block(x, (2, 2), None), x[:, None], strict=True):
+            results = {}
+            for attn_gain in (0, 1, 1 / (1 - RATE)):
+                middle = before + attn_gain * block.attn(block.norm1(before), (2, 2), None)
+                for ffn_gain in (0, 1, 1 / (1 - RATE)):
+                    after = middle + ffn_gain * block.ffn(block.norm2(middle))
+                    results[attn_gain, ffn_gain] = (after - got).abs().max()
+            attn_gain, ffn_gain = min(results, key=results.get)
+            assert results[attn_gain, ffn_gain] < 1e-4
+            seen.add((*(["attn"] if attn_gain else []), *(["ffn"] if ffn_gain else [])))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("branches", "taken"),
+    [
+        (("attn",), {BOTH, ("ffn",)}),
+        (("ffn",), {BOTH, ("attn",)}),
+        (BOTH, {BOTH, ("attn",), ("ffn",), ()}),
+        ((), {BOTH}),
+    ],
+)
+@pytest.mark.parametrize("build", [VisionLLaMA, PyramidVisionLLaMA])
+def test_drop_path_skips_only_the_branches_that_it_is_given(
+    build: type, branches: tuple[str, ...], taken: set[tuple[str, ...]]
+) -> None:
+    assert branches_taken(last_block(build, drop_path_branches=branches)) == taken
+
+
+def test_drop_path_skips_both_branches_unless_told_otherwise() -> None:
+    assert branches_taken(last_block()) == {BOTH, ("attn",), ("ffn",), ()}
+
+
+@pytest.mark.parametrize("size", ["", "_large"])
+def test_the_released_fine_tunings_skip_attention_and_never_the_feed_forward(size: str) -> None:
+    cfg = load_config(f"configs/cls/visionllama{size}_mae_finetune_in1k_released.py").model.backbone
+    shrunk = dict(arch="tiny", ffn=dict(type="SwiGLU"), drop_path_rate=RATE)
+    torch.manual_seed(0)
+    model = MODELS.build({**cfg, **shrunk}).train()
+    assert branches_taken(model.blocks[-1]) == {BOTH, ("ffn",)}
+
+
+every_backbone = pytest.mark.parametrize("kind", ["VisionLLaMA", "PyramidVisionLLaMA"])
+
+
+def peg_classifier(
+    kind: str, init_cfg: dict | None = None, backbone_init_cfg: dict | None = None
+) -> nn.Module:
+    """Build mmpretrain's classifier around a tiny backbone with PEG."""
+    backbone = dict(
+        type=f"mmvisionllama.{kind}",
+        arch="tiny",
+        out_type="avg_featmap",
+        pos_embed=dict(type="PEG"),
+        init_cfg=backbone_init_cfg,
+    )
+    width = {"VisionLLaMA": 96, "PyramidVisionLLaMA": 160}[kind]
+    head = dict(type="LinearClsHead", num_classes=3, in_channels=width)
+    init_default_scope("mmpretrain")
+    return HOST_MODELS.build(dict(type="ImageClassifier", backbone=backbone, head=head, init_cfg=init_cfg))
+
+
+@every_backbone
+def test_peg_of_an_initialised_classifier_starts_as_in_twins(kind: str) -> None:
+    torch.manual_seed(0)
+    model = peg_classifier(kind)
+    model.init_weights()
+    convs = [x.conv for x in model.modules() if isinstance(x, PEG)]
+    weights = torch.cat([x.weight.flatten() for x in convs])
+    assert weights.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)  # fan-out 9 D over D groups
+    assert not any(x.bias.any() for x in convs)
+
+
+@every_backbone
+@pytest.mark.parametrize(("owner", "prefix"), [("init_cfg", None), ("backbone_init_cfg", "backbone.")])
+def test_peg_keeps_the_weights_of_a_checkpoint(
+    kind: str, owner: str, prefix: str | None, tmp_path: Path
+) -> None:
+    file, source = str(tmp_path / "a.pth"), peg_classifier(kind)
+    torch.save({"state_dict": source.state_dict()}, file)
+    model = peg_classifier(kind, **{owner: dict(type="Pretrained", checkpoint=file, prefix=prefix)})
+    model.init_weights()
+    torch.testing.assert_close(model.backbone.state_dict(), source.backbone.state_dict(), rtol=0, atol=0)

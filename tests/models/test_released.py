@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmvisionllama import PyramidVisionLLaMA, VisionLLaMA
+from mmvisionllama.models.layers import VisionLLaMABlock
 from mmvisionllama.models.rope import RoPE2D, grid_positions, summary_positions
 from tests.models.released import ROOT, Case, load_case
 
@@ -192,6 +193,8 @@ def test_dense_pyramid_parameters_equal_the_original_count(size: str) -> None:
 def test_drop_path_rates_equal_the_original_schedule(build: type[nn.Module], name: str) -> None:
     with torch.device("meta"):
         model = build("small", drop_path_rate=0.3)
-    rates = [block.drop_path.drop_prob for block in model.modules() if hasattr(block, "drop_path")]
+    blocks = [block for block in model.modules() if isinstance(block, VisionLLaMABlock)]
+    rates = [block.drop_attn.drop_prob for block in blocks]
+    assert rates == [block.drop_ffn.drop_prob for block in blocks]
     original = FULL_MODELS[name]["drop_path"]  # blocks without drop-path are not listed there
     assert [rate for rate in rates if rate] == pytest.approx(original, abs=1e-6)
