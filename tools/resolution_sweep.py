@@ -1,7 +1,8 @@
-"""Evaluate one classifier at many image sizes, with auto-scaled positions and without."""
+"""Evaluate one classifier at many image sizes, with positions of several kinds."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -19,14 +20,21 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="sides in pixels, or HEIGHTxWIDTH (default: %(default)s)",
     )
+    parser.add_argument(
+        "--positions",
+        nargs="+",
+        default=["AS2DRoPE", "RoPE2D"],
+        metavar="KIND",
+        help="AS2DRoPE, RoPE2D, or NTKRoPE2D:ALPHA for a base ALPHA times as large (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, help="folder (default: work_dirs/<config>/resolution)")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sweep, print its table, and write it as JSON and as a curve; return the exit code."""
-    args = build_parser().parse_args()
+    args = build_parser().parse_args(arguments)
 
     from mmvisionllama import compat
 
@@ -37,42 +45,43 @@ def main() -> int:
     from rich.progress import Progress
     from rich.table import Table
 
-    from mmvisionllama.checkpoint import CheckpointError
-    from mmvisionllama.config import ConfigError, load_config
+    from mmvisionllama.config import load_config
+    from mmvisionllama.engine.launch import USER_ERRORS
     from mmvisionllama.engine.reports import as_json, replaced_when_whole, write_png
-    from mmvisionllama.engine.resolution import POSITIONS, draw_sweep, label, parse_size, sweep
+    from mmvisionllama.engine.resolution import draw_sweep, label, parse_positions, parse_size, sweep
 
     console = Console()
     results = []
     try:
-        sizes = [parse_size(text) for text in args.sizes]
+        sizes = list(dict.fromkeys(parse_size(text) for text in args.sizes))
+        positions = list(dict.fromkeys(parse_positions(text) for text in args.positions))
         cfg = load_config(args.config, args.cfg_options)
-        out = args.out or Path(cfg.work_dir) / "resolution"
         with Progress(console=console, transient=True) as bars:
             task = bars.add_task("", total=None)
-            table = Table("size, px", "positions")
 
             def show(done: int, total: int) -> None:
-                kind = POSITIONS[len(results) % 2]
-                text = f"{label(sizes[len(results) // 2])} {kind} ({len(results) + 1}/{2 * len(sizes)})"
+                turn, kind = divmod(len(results), len(positions))
+                count = f"({len(results) + 1}/{len(sizes) * len(positions)})"
+                text = f"{label(sizes[turn])} {positions[kind]} {count}"
                 bars.update(task, completed=done, total=total, description=text)
 
-            for result in sweep(cfg, args.checkpoint, sizes, show):
+            for result in sweep(cfg, args.checkpoint, sizes, positions, show):
                 results.append(result)
-    except (ConfigError, CheckpointError, ValueError) as error:
+    except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
     names = list(results[0].metrics)
-    for name in names:
-        table.add_column(name)
+    table = Table("size, px", "positions", *names)
     for result in results:
         values = [f"{result.metrics[name]:.2f}" for name in names]
-        table.add_row(label(result.size), result.positions, *values)
+        first, last = (result.positions == positions[i] for i in (0, -1))
+        table.add_row(label(result.size) if first else "", str(result.positions), *values, end_section=last)
     console.print(table)
 
+    out = args.out or Path(cfg.work_dir) / "resolution"
     train_size = to_2tuple(cfg.model.backbone.get("img_size", 224))
-    rows = [dict(size=label(x.size), positions=x.positions, metrics=x.metrics) for x in results]
+    rows = [dict(size=label(x.size), positions=str(x.positions), metrics=x.metrics) for x in results]
     with replaced_when_whole(out / "resolution.json") as path:
         path.write_text(as_json(dict(config=args.config, checkpoint=args.checkpoint, results=rows)))
     write_png(draw_sweep(results, names[0], train_size), out / "resolution.png")

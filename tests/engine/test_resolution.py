@@ -12,7 +12,16 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from mmvisionllama.config import ConfigError
-from mmvisionllama.engine.resolution import Result, draw_sweep, parse_size, pipeline_at, sweep
+from mmvisionllama.engine.resolution import (
+    DEFAULT_POSITIONS,
+    Positions,
+    Result,
+    draw_sweep,
+    parse_positions,
+    parse_size,
+    pipeline_at,
+    sweep,
+)
 
 LOAD, PACK = dict(type="mmvisionllama.LoadImageFromFile"), dict(type="PackInputs")
 
@@ -74,8 +83,39 @@ def test_sizes_are_sides_or_height_by_width() -> None:
 
 @pytest.mark.parametrize("text", ["0", "-3", "12x", "1x2x3", "big", "1.5"])
 def test_other_sizes_are_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=f"HEIGHTxWIDTH in pixels, got {re.escape(repr(text))}"):
+    with pytest.raises(ConfigError, match=f"HEIGHTxWIDTH in pixels, got {re.escape(repr(text))}"):
         parse_size(text)
+
+
+def test_positions_are_a_name_and_for_ntk_a_factor() -> None:
+    assert parse_positions("RoPE2D") == Positions("RoPE2D")
+    assert parse_positions("NTKRoPE2D:5") == Positions("NTKRoPE2D", 5.0)
+    assert [str(parse_positions(x)) for x in ("AS2DRoPE", "NTKRoPE2D:2.50")] == ["AS2DRoPE", "NTKRoPE2D:2.5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("AS2DRope", "unknown positions 'AS2DRope'. Did you mean 'AS2DRoPE'?"),
+        ("NTKRoPE2d:5", "unknown positions 'NTKRoPE2d'. Did you mean 'NTKRoPE2D'?"),
+        ("RoPE2D:5", "RoPE2D takes no number"),
+        ("NTKRoPE2D", "NTKRoPE2D needs a factor above 0"),
+        ("NTKRoPE2D:", "NTKRoPE2D needs a factor above 0"),
+        ("NTKRoPE2D:-2", "NTKRoPE2D needs a factor above 0"),
+        ("NTKRoPE2D:five", "NTKRoPE2D needs a factor above 0"),
+        ("NTKRoPE2D:inf", "NTKRoPE2D needs a factor above 0"),
+    ],
+)
+def test_other_positions_are_an_error(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_positions(text)
+
+
+def test_options_of_one_kind_of_positions_do_not_reach_another() -> None:
+    trained = dict(type="AS2DRoPE", anchor=14, scale_side="rows", ratio=0.5)
+    assert Positions("AS2DRoPE").rope(trained) == trained
+    assert Positions("RoPE2D").rope(trained) == dict(type="RoPE2D", ratio=0.5)
+    assert Positions("NTKRoPE2D", 5).rope(trained) == dict(type="NTKRoPE2D", ratio=0.5, alpha=5)
 
 
 def test_the_share_of_the_edge_that_the_config_keeps_is_kept_at_every_size() -> None:
@@ -97,8 +137,9 @@ def test_pipelines_without_a_resize_get_one_and_crops_are_width_first() -> None:
 
 def test_every_size_is_evaluated_with_both_kinds_of_positions(trained: Callable) -> None:
     seen = []
-    results = list(sweep(*trained(), [(32, 32), (48, 64)], lambda done, total: seen.append((done, total))))
-    assert [(x.size, x.positions) for x in results] == [
+    note = lambda done, total: seen.append((done, total))  # noqa: E731
+    results = list(sweep(*trained(), [(32, 32), (48, 64)], progress=note))
+    assert [(x.size, str(x.positions)) for x in results] == [
         *(((32, 32), "AS2DRoPE"), ((32, 32), "RoPE2D")),
         *(((48, 64), "AS2DRoPE"), ((48, 64), "RoPE2D")),
     ]
@@ -118,10 +159,17 @@ def test_scaling_changes_what_a_model_sees_away_from_its_training_size(
         LinearClsHead, "pre_logits", lambda self, feats: features.append(feats[-1]) or forward(self, feats)
     )
     cfg, checkpoint = trained()
-    list(sweep(cfg, checkpoint, [(32, 32), (64, 64)]))
-    scaled, plain, scaled_large, plain_large = (torch.cat(features[i : i + 2]) for i in (0, 2, 4, 6))
+    ntk = [Positions("NTKRoPE2D", alpha) for alpha in (1, 5)]
+    list(sweep(cfg, checkpoint, [(32, 32), (64, 64)], [*DEFAULT_POSITIONS, *ntk]))
+    batches = [torch.cat(features[i : i + 2]) for i in range(0, len(features), 2)]
+    scaled, plain, same_base, larger_base = batches[:4]
     assert torch.equal(scaled, plain)
-    assert not torch.allclose(scaled_large, plain_large, atol=1e-6)
+    assert torch.equal(same_base, plain)
+    assert not torch.allclose(larger_base, plain, atol=1e-6)
+    scaled, plain, same_base, larger_base = batches[4:]
+    assert not torch.allclose(scaled, plain, atol=1e-6)
+    assert torch.equal(same_base, plain)
+    assert not torch.allclose(larger_base, plain, atol=1e-6)
 
 
 def test_options_of_the_positions_are_kept(trained: Callable) -> None:
@@ -130,25 +178,59 @@ def test_options_of_the_positions_are_kept(trained: Callable) -> None:
 
 
 def test_sizes_below_a_patch_are_an_error_that_names_them(trained: Callable) -> None:
-    with pytest.raises(ConfigError, match=r"sizes 7, 32x4 are smaller than a patch \(8 px\)"):
+    with pytest.raises(ConfigError, match=r"sizes 7, 32x4: smaller than a patch of the model \(8 x 8 px\)"):
         list(sweep(*trained(), [(32, 32), (7, 7), (32, 4)]))
 
 
-@pytest.mark.parametrize("rope", [None, dict(type="RoPE1D")])
-def test_a_model_without_such_positions_is_an_error(trained: Callable, rope: dict | None) -> None:
-    cfg, checkpoint = trained(rope=rope)
-    with pytest.raises(ConfigError, match="a sweep compares AS2DRoPE and RoPE2D"):
+def test_a_model_without_rotary_positions_is_an_error(trained: Callable) -> None:
+    cfg, checkpoint = trained(rope=None)
+    with pytest.raises(ConfigError, match="a sweep is of a VisionLLaMA with rotary positions"):
         list(sweep(cfg, checkpoint, [(32, 32)]))
 
 
-def test_the_curve_has_a_line_for_each_kind_and_marks_the_training_size() -> None:
-    results = [
-        Result(size, positions, dict(top1=value))
-        for size, values in (((32, 32), (90, 90)), ((48, 64), (80, 60)))
-        for positions, value in zip(("AS2DRoPE", "RoPE2D"), values, strict=True)
+def test_a_model_of_one_dimension_is_evaluated_with_its_own_positions_alone(trained: Callable) -> None:
+    cfg, checkpoint = trained(rope=dict(type="RoPE1D"))
+    (result,) = sweep(cfg, checkpoint, [(48, 64)], [Positions("RoPE1D")])
+    assert str(result.positions) == "RoPE1D"
+    with pytest.raises(ConfigError, match="was trained with RoPE1D, so AS2DRoPE says nothing of it"):
+        list(sweep(cfg, checkpoint, [(48, 64)]))
+
+
+def test_options_that_only_the_trained_positions_know_are_dropped() -> None:
+    trained = dict(type="NTKRoPE2D", alpha=2, queries_only=True, ratio=0.5)
+    assert Positions("AS2DRoPE").rope(trained) == dict(type="AS2DRoPE", ratio=0.5)
+    assert Positions("NTKRoPE2D", 5).rope(trained) == trained | dict(alpha=5)
+
+
+def results_of(values: dict[tuple[int, int], tuple[float, ...]], *positions: str) -> list[Result]:
+    return [
+        Result(size, parse_positions(kind), dict(top1=value))
+        for size, row in values.items()
+        for kind, value in zip(positions, row, strict=True)
     ]
+
+
+def test_the_curve_has_a_line_for_each_kind_and_marks_the_training_size() -> None:
+    results = results_of({(48, 48): (80, 60), (32, 32): (90, 91)}, "AS2DRoPE", "RoPE2D")
     (ax,) = draw_sweep(results, "top1", (32, 32)).axes
     lines = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
-    assert (lines["AS2DRoPE"], lines["RoPE2D"]) == ([90, 80], [90, 60])
+    assert (lines["AS2DRoPE"], lines["RoPE2D"]) == ([90, 80], [91, 60])
     assert list(ax.lines[2].get_xdata()) == [0, 0]
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["32", "48x64"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["32", "48"]
+
+
+def test_sizes_that_are_not_square_stand_apart_behind_the_others() -> None:
+    values = {(48, 64): (80,), (64, 64): (70,), (32, 32): (90,), (32, 48): (85,)}
+    (ax,) = draw_sweep(results_of(values, "RoPE2D"), "top1", (224, 224)).axes
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["32", "64", "32x48", "48x64"]
+    assert [list(line.get_ydata()) for line in ax.lines] == [[90, 70], [85, 80]]
+    assert ax.lines[0].get_color() == ax.lines[1].get_color()
+
+
+def test_ten_curves_all_look_different_and_are_all_named() -> None:
+    kinds = [f"NTKRoPE2D:{alpha}" for alpha in range(1, 11)]
+    figure = draw_sweep(results_of({(32, 64): tuple(range(10))}, *kinds), "top1", (32, 32))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == kinds
+    styles = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(styles) == 10
