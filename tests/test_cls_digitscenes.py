@@ -7,20 +7,24 @@ from pathlib import Path
 import pytest
 
 from mmvisionllama.datasets.digitscenes import write_digitscenes
-from tests.tools.commands import logged_losses, run
+from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
 
-SHORTENED = [
-    *(f"{split}_dataloader.num_workers=0" for split in ("train", "val", "test")),
-    *(f"{split}_dataloader.persistent_workers=False" for split in ("train", "val", "test")),
-    "train_dataloader.batch_size=20",
-    "train_cfg.max_epochs=6",
-    "train_cfg.val_interval=6",
-    "param_scheduler.0.end=1",
-    "param_scheduler.1.begin=1",
-    "param_scheduler.1.end=6",
-    "default_hooks.logger.interval=1",
-    "log_processor.window_size=1",
-]
+STEPS = 12  # two an epoch
+
+
+def shortened(length: str, number: int) -> list[str]:
+    """Give the options that make a training a few steps long; ``length`` is what its schedule counts in."""
+    return [
+        *IN_PROCESS,
+        "train_dataloader.batch_size=20",
+        f"train_cfg.{length}={number}",
+        f"train_cfg.val_interval={number}",
+        "param_scheduler.0.end=2",
+        "param_scheduler.1.begin=2",
+        f"param_scheduler.1.end={number}",
+        "default_hooks.logger.interval=1",
+        "log_processor.window_size=1",
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,16 +41,17 @@ def test_a_classifier_trains_is_evaluated_and_drawn_and_its_confusions_are_shown
     model: str, tmp_path: Path
 ) -> None:
     config = f"configs/cls/{model}_digitscenes.py"
-    assert run("train", config, "--work-dir", tmp_path / "train", "--cfg-options", *SHORTENED) == 0
+    options = shortened("max_iters", STEPS)
+    assert run("train", config, "--work-dir", tmp_path / "train", "--cfg-options", *options) == 0
     losses = list(logged_losses(tmp_path / "train").values())
-    facts = json.loads((tmp_path / "train/summary.json").read_text())
+    facts = summary(tmp_path / "train")
     assert losses[-1] < losses[0]
     assert facts["status"] == "finished"
     assert 0 <= facts["last"]["accuracy/top1"] <= 100
     assert (tmp_path / "train/predictions.png").is_file()
 
     out = tmp_path / "metrics.json"
-    test = ["--work-dir", tmp_path / "test", "--out", out, "--cfg-options", *SHORTENED[:6]]
+    test = ["--work-dir", tmp_path / "test", "--out", out, "--cfg-options", *IN_PROCESS]
     assert run("test", config, facts["last_checkpoint"], *test) == 0
     metrics = json.loads(out.read_text())["metrics"]
     assert metrics["accuracy/top1"] == pytest.approx(facts["last"]["accuracy/top1"])
@@ -55,9 +60,10 @@ def test_a_classifier_trains_is_evaluated_and_drawn_and_its_confusions_are_shown
 
 def test_masked_pretraining_lowers_the_loss_and_draws_reconstructions(tmp_path: Path) -> None:
     config = "configs/pretrain/visionllama_tiny_mae_digitscenes.py"
-    assert run("train", config, "--work-dir", tmp_path, "--cfg-options", *SHORTENED) == 0
+    options = shortened("max_epochs", STEPS // 2)
+    assert run("train", config, "--work-dir", tmp_path, "--cfg-options", *options) == 0
     losses = list(logged_losses(tmp_path).values())
-    facts = json.loads((tmp_path / "summary.json").read_text())
+    facts = summary(tmp_path)
     assert losses[-1] < losses[0]
     assert facts["last"]["reconstruction/loss"] > 0
     assert (tmp_path / "predictions.png").is_file()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmvisionllama import VisionLLaMA
 from mmvisionllama.config import load_config
-from tests.tools.commands import logged_losses, run
+from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
 
 CONFIG = "configs/seg/visionllama_upernet_ade20k.py"
 SIZES = {"training": [(96, 96), (80, 130), (150, 70), (64, 64)], "validation": [(70, 150), (110, 66)]}
@@ -33,11 +33,7 @@ SHRUNK = [
     "model.test_cfg.stride=(43,43)",
     "train_dataloader.dataset.pipeline.2.scale=(256,64)",
     "train_dataloader.dataset.pipeline.3.crop_size=(64,64)",
-    *(
-        f"{split}_dataloader.{option}"
-        for split in ("train", "val", "test")
-        for option in ("num_workers=0", "persistent_workers=False")
-    ),
+    *IN_PROCESS,
     "val_dataloader.dataset.pipeline.1.scale=(256,64)",
     "test_dataloader.dataset.pipeline.1.scale=(256,64)",
     "optim_wrapper.optimizer.lr=2e-3",
@@ -103,10 +99,6 @@ def tested(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dic
         patch.setattr(EncoderDecoder, "encode_decode", recorded)
         assert run("test", *arguments, "--cfg-options", *SHRUNK) == 0
     return json.loads((out / "metrics.json").read_text())["metrics"], seen
-
-
-def summary(work_dir: Path) -> dict:
-    return json.loads((work_dir / "summary.json").read_text())
 
 
 def test_coloured_bands_are_learned_in_a_few_iterations(trained: Path) -> None:

@@ -25,19 +25,24 @@ def check_exact(model: nn.Module, path: str) -> None:
 
 
 def check_start(model: nn.Module, path: str) -> list[str]:
-    """Require that ``load_from`` fits: no weight differs in shape, and the backbone gets weights.
+    """Require that ``load_from`` fits: no weight differs in shape, and most of the backbone gets weights.
 
     Returns: One line about the weights that are new or left over, none if the checkpoint fits exactly.
     Raises: CheckpointError: listing both sides.
     """
     match = match_weights(model, weights_of(read_checkpoint(path, lazy=True), path))
     core = "backbone." if hasattr(model, "backbone") else ""
-    if match.differing or not any(name.startswith(core) for name in match.matched):
-        raise CheckpointError(
-            f"load_from={path} does not fit the model:\n{match.describe()}\n"
-            "  Make the model that of the checkpoint, or load its backbone alone with "
-            "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')"
+    given, lacking = (sum(x.startswith(core) for x in names) for names in (match.matched, match.missing))
+    if match.differing or lacking >= given:
+        what = "" if match.differing else f": it gives {given} of the backbone's {given + lacking} weights"
+        fix = (
+            "Make the model that of the checkpoint, or load its backbone alone with model.backbone.init_cfg="
+            "dict(type='Pretrained', checkpoint=..., prefix='backbone.')"
+            if match.differing
+            else "Give a checkpoint of this backbone. One that holds a backbone alone, under names without "
+            "'backbone.', is loaded by model.backbone.init_cfg=dict(type='Pretrained', checkpoint=...)"
         )
+        raise CheckpointError(f"load_from={path} does not fit the model{what}:\n{match.describe()}\n  {fix}")
     return _note(f"load_from={path}", match)
 
 

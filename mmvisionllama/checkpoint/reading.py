@@ -87,6 +87,8 @@ def weights_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Tensor
     """
     found = checkpoint.get("state_dict", checkpoint)
     weights = {k.removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+    if not found:
+        raise CheckpointError(f"{path} holds no weights: it is empty. Save model.state_dict() in it")
     if not weights:
         raise CheckpointError(
             f"{path} has no weights at its top level or below 'state_dict'; it has "

@@ -1,6 +1,6 @@
 """What can be wrong with data on disk, found before a run starts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import singledispatch
 from importlib import import_module
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmvisionllama.config.errors import ConfigError
+from mmvisionllama.datasets.loading import CorruptImageError
 from mmvisionllama.names import shortened
 
 # The folder that a data root ends in or lies in -> how it comes to be.
@@ -24,6 +25,9 @@ _PREPARE = {
 
 # Whose data sets have more to check than a list of samples: a module that registers with ``findings``.
 _TASKS = {"mmseg": "seg", "mmpretrain": "cls"}
+
+# Says why images of a height and width do not suit a model, or None.
+SizeCheck = Callable[[tuple[int, int]], str | None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Checked:
     problems: list[Problem]
     looked_at: list[str]
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of every data set that names them
+    folders: dict[str, tuple[str, ...]] = field(default_factory=dict)  # in every folder that decides labels
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,11 @@ class Role:
     num_classes: int | None
 
 
-def require_sound_data(cfg: Config, *loaders: str) -> list[str]:
+def require_sound_data(cfg: Config, *loaders: str, size_check: SizeCheck | None = None) -> list[str]:
     """Check the data sets of the named data loaders, e.g. ``"train_dataloader"``.
+
+    Args:
+        size_check: Asked about the first image of every data set, as the model will get it.
 
     Returns: What was looked at and what is wrong but not fatal, for the log.
     Raises: ConfigError: lists everything that is fatal.
@@ -66,30 +74,33 @@ def require_sound_data(cfg: Config, *loaders: str) -> list[str]:
     init_default_scope(scope)
     if scope in _TASKS:
         import_module(f"{__package__}.{_TASKS[scope]}_checks")
-    checked, seen = Checked([], []), []
+    checked, seen, num_classes = Checked([], []), [], classes_of(cfg.model)
     for name in (name for name in loaders if cfg.get(name) is not None):
         dataset, evaluated = cfg[name].dataset, not name.startswith("train")
         if (dataset, evaluated) not in seen:
             seen.append((dataset, evaluated))
-            this = check_dataset(dataset, classes_of(cfg.model), evaluated)
+            this = check_dataset(dataset, num_classes, evaluated, size_check)
             checked.problems += this.problems
             checked.looked_at += this.looked_at
             checked.classes |= this.classes
-    checked.problems += _disagreements(checked.classes)
+            checked.folders |= this.folders
+    if num_classes is not None:  # else labels are not looked at
+        different = list(_disagreements("class folders", checked.folders))
+        checked.problems += different or _disagreements("classes", checked.classes)
     fatal = [problem for problem in checked.problems if problem.fatal]
     if fatal:
         raise ConfigError("the data cannot be used:\n" + "\n".join(f"  {problem}" for problem in fatal))
     return [*checked.looked_at, *map(str, checked.problems)]
 
 
-def _disagreements(classes: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
-    (first, known), *others = classes.items() or [("", ())]
+def _disagreements(what: str, names: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
+    (first, known), *others = names.items() or [("", ())]
     for name, these in others:
         if these != known:
             lacking = [f"{first} alone has {shortened(x)}" for x in [sorted(set(known) - set(these))] if x]
             lacking += [f"{name} alone has {shortened(x)}" for x in [sorted(set(these) - set(known))] if x]
             why = "; ".join(lacking) or "the same names in another order"
-            yield Problem(name, f"its classes are not those of {first}: {why}")
+            yield Problem(name, f"its {what} are not those of {first}: {why}")
 
 
 def classes_of(model: dict[str, Any]) -> int | None:
@@ -100,7 +111,10 @@ def classes_of(model: dict[str, Any]) -> int | None:
 
 
 def check_dataset(
-    dataset: dict[str, Any] | BaseDataset, num_classes: int | None = None, evaluated: bool = False
+    dataset: dict[str, Any] | BaseDataset,
+    num_classes: int | None = None,
+    evaluated: bool = False,
+    size_check: SizeCheck | None = None,
 ) -> Checked:
     """Check a data set or its config, and all that a wrapper such as RepeatDataset or ConcatDataset holds.
 
@@ -108,6 +122,7 @@ def check_dataset(
         dataset: A config is built without its pipeline and without reading annotations.
         num_classes: Classes of the model, or None if its labels are not to be compared with them.
         evaluated: Whether every image counts, or a training may skip some.
+        size_check: See ``require_sound_data``.
     """
     checked = Checked([], [])
     for leaf in _leaves(dataset):
@@ -119,8 +134,15 @@ def check_dataset(
             message = f"the data root {Path(root).absolute()} does not exist"
             checked.problems.append(Problem(name, "; ".join([message, *hints])))
             continue
-        for finding in findings(built, Role(name, evaluated, num_classes)):
-            (checked.problems if isinstance(finding, Problem) else checked.looked_at).append(finding)
+        found = list(findings(built, Role(name, evaluated, num_classes)))
+        problems = [x for x in found if isinstance(x, Problem)]
+        if size_check is not None and not problems:
+            pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else leaf.pipeline
+            problems = list(_size_problems(name, pipeline, built, size_check))
+        checked.problems += problems
+        checked.looked_at += [x for x in found if isinstance(x, str)]
+        if getattr(built, "folder_to_idx", None):
+            checked.folders[built.img_prefix] = tuple(built.folder_to_idx)
         if built.metainfo.get("classes"):
             checked.classes[name] = tuple(built.metainfo["classes"])
     return checked
@@ -146,6 +168,19 @@ def listing(dataset: BaseDataset, name: str) -> Iterator[Problem]:
         suffix = getattr(dataset, "img_suffix", None)
         searched = f" with names in {suffix}" if suffix else ""
         yield Problem(name, f"the data set is empty: nothing{searched} in {', '.join(places)}")
+
+
+def _size_problems(
+    name: str, pipeline: Compose, dataset: BaseDataset, size_check: SizeCheck
+) -> Iterator[Problem]:
+    try:
+        img = (pipeline(dataset.get_data_info(0)) or {}).get("inputs")
+    except CorruptImageError as error:
+        yield Problem(name, str(error))
+        return
+    problem = size_check(tuple(img.shape[-2:])) if getattr(img, "ndim", 0) == 3 else None
+    if problem is not None:
+        yield Problem(name, f"its pipeline gives images of {img.shape[-2]} x {img.shape[-1]} px, {problem}")
 
 
 def _leaves(dataset: dict[str, Any] | BaseDataset) -> Iterator[dict[str, Any] | BaseDataset]:

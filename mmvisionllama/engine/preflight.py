@@ -6,7 +6,7 @@ from torch import nn
 
 from mmvisionllama.checkpoint import check_exact, check_pretrained, check_start
 from mmvisionllama.config import ConfigError
-from mmvisionllama.datasets.checks import require_sound_data
+from mmvisionllama.datasets.checks import SizeCheck, classes_of, require_sound_data
 
 
 def check_training(cfg: Config) -> list[str]:
@@ -14,23 +14,27 @@ def check_training(cfg: Config) -> list[str]:
 
     Returns: Remarks for the log.
     Raises:
-        ConfigError: if the model cannot be built or the data do not fit.
+        ConfigError: if the model cannot be built, its parts disagree or the data do not fit.
         CheckpointError: if ``load_from`` or an ``init_cfg`` does not fit the model.
     """
     model = build_model(cfg)
+    require_one_number_of_classes(cfg, model, "val_evaluator")
     notes = []
     if cfg.get("resume"):
         check_exact(model, cfg.load_from)
     elif cfg.get("load_from"):
         notes += check_start(model, cfg.load_from)
     notes += check_pretrained(model)
-    return notes + require_sound_data(cfg, "train_dataloader", "val_dataloader")
+    loaders = ("train_dataloader", "val_dataloader")
+    return notes + require_sound_data(cfg, *loaders, size_check=size_check_of(model))
 
 
 def check_testing(cfg: Config) -> list[str]:
     """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
-    check_exact(build_model(cfg), cfg.load_from)
-    return require_sound_data(cfg, "test_dataloader")
+    model = build_model(cfg)
+    require_one_number_of_classes(cfg, model, "test_evaluator")
+    check_exact(model, cfg.load_from)
+    return require_sound_data(cfg, "test_dataloader", size_check=size_check_of(model))
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -45,3 +49,43 @@ def build_model(cfg: Config) -> nn.Module:
         return MODELS.build(model_cfg)
     except ValueError as error:
         raise ConfigError(f"{cfg.filename}: the model cannot be built: {error}") from error
+
+
+def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str) -> None:
+    """Require that labels to mix have a place for every class of the head, and that no metric needs more.
+
+    Raises: ConfigError: with both numbers.
+    """
+    classes, preprocessor = classes_of(cfg.model), getattr(model, "data_preprocessor", None)
+    if classes is None:
+        return
+    mixed = preprocessor.num_classes if getattr(preprocessor, "to_onehot", False) else None
+    if mixed not in (None, classes):
+        raise ConfigError(
+            f"data_preprocessor.num_classes={mixed}, but model.head.num_classes={classes}: mixed labels need "
+            "the same number"
+        )
+    metrics = cfg.get(evaluator) or []
+    for metric in [metrics] if isinstance(metrics, dict) else metrics:
+        topk = metric.get("topk") or 0
+        if (largest := topk if isinstance(topk, int) else max(topk)) > classes:
+            raise ConfigError(
+                f"{evaluator}: {metric['type']} has topk={topk}, but model.head.num_classes={classes}: there "
+                f"is no top {largest} of {classes} classes"
+            )
+
+
+def size_check_of(model: nn.Module) -> SizeCheck | None:
+    """Return what says why images of a size do not suit ``model``, or None if any size does."""
+    convolutions = (x for x in getattr(model, "backbone", model).modules() if isinstance(x, nn.Conv2d))
+    first, only = next(convolutions, None), getattr(model, "only_hw", None)
+    return None if first is None else lambda hw: _misfit(hw, first.kernel_size, only)
+
+
+def _misfit(hw: tuple[int, int], patch: tuple[int, int], only: tuple[int, int] | None) -> str | None:
+    if any(side < least for side, least in zip(hw, patch, strict=True)):
+        return f"smaller than a patch of the model ({patch[0]} x {patch[1]} px)"
+    if only is not None and tuple(-(-a // b) for a, b in zip(hw, patch, strict=True)) != only:
+        wanted = " x ".join(str(a * b) for a, b in zip(only, patch, strict=True))
+        return f"the masked model takes {wanted} px alone (model.backbone.img_size)"
+    return None

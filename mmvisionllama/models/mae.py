@@ -11,6 +11,20 @@ from mmvisionllama.models.visionllama import VisionLLaMA
 from mmvisionllama.registry import MODELS
 
 
+def count_kept(num_patches: int, mask_ratio: float) -> int:
+    """Give the number of patches that masking leaves of an image.
+
+    Raises:
+        ValueError: if it hides none or keeps none.
+    """
+    kept = int(num_patches * (1 - mask_ratio))
+    if not 0 < mask_ratio < 1 or not kept:
+        raise ValueError(
+            f"mask_ratio must be in (0, 1) and keep a token: {mask_ratio} of {num_patches} leaves {kept}"
+        )
+    return kept
+
+
 @MODELS.register_module()
 class MAEVisionLLaMA(VisionLLaMA):
     """A plain backbone whose blocks see a random share of the patches, each at its own rotary position.
@@ -41,13 +55,8 @@ class MAEVisionLLaMA(VisionLLaMA):
     ) -> None:
         fixed = dict(out_type="raw", out_norm="none", with_cls_token=False)
         super().__init__(arch, norm_cfg=norm_cfg, layer_scale=layer_scale, **fixed, **kwargs)
-        tokens = self.train_hw[0] * self.train_hw[1]
-        self.mask_ratio, self.num_kept = mask_ratio, int(tokens * (1 - mask_ratio))
-        if not 0 < mask_ratio < 1 or not self.num_kept:
-            raise ValueError(
-                f"mask_ratio must be in (0, 1) and keep a token: {mask_ratio} of {tokens} leaves "
-                f"{self.num_kept}"
-            )
+        self.num_patches = self.train_hw[0] * self.train_hw[1]
+        self.mask_ratio, self.num_kept = mask_ratio, count_kept(self.num_patches, mask_ratio)
         if self.window_size or (self.pos_embed is not None and self.pos_embed.after_first_block):
             raise ValueError("windows and PEG need every patch, a masked encoder sees only some")
         self.norm = build_norm(norm_cfg, self.embed_dims)

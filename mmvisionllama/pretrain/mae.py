@@ -1,10 +1,14 @@
 """mmpretrain's MAE, which can also be evaluated."""
 
+from typing import Any
+
 import torch
 from mmengine.structures import BaseDataElement
 from mmpretrain.models import MAE as HostMAE
 from torch import Tensor
 
+from mmvisionllama.models.mae import count_kept
+from mmvisionllama.models.rope import Grid
 from mmvisionllama.registry import MODELS
 
 
@@ -13,7 +17,31 @@ class MAE(HostMAE):
     """Reconstruct held-out images too, so that a pre-training can be watched.
 
     Everything else is the host's. Evaluations hide the same patches each time, whatever was drawn before.
+
+    Raises:
+        ValueError: if masking keeps no patch, or encoder, decoder and head are of different sizes.
     """
+
+    def __init__(self, backbone: dict, **kwargs: Any) -> None:
+        super().__init__(backbone, **kwargs)
+        encoder, decoder = self.backbone, self.neck
+        count_kept(encoder.num_patches, encoder.mask_ratio)
+        patch = encoder.patch_embed.projection
+        values = patch.weight[0].numel()
+        for name, given, needed in (
+            ("neck.num_patches", decoder.num_patches, encoder.num_patches),
+            ("neck.embed_dim", decoder.decoder_embed.in_features, encoder.embed_dims),
+            ("neck.patch_size ** 2 x neck.in_chans", decoder.decoder_pred.out_features, values),
+            ("head.patch_size", self.head.patch_size, patch.kernel_size[0]),
+        ):
+            if given != needed:
+                raise ValueError(f"{name} is {given}, the encoder has {needed}")
+
+    @property
+    def only_hw(self) -> Grid:
+        """The one grid of patches that the decoder knows."""
+        grid = getattr(self.backbone, "train_hw", None)  # the host calls it by another name
+        return grid or tuple(self.backbone.patch_resolution)
 
     def forward(
         self, inputs: Tensor, data_samples: list[BaseDataElement] | None = None, mode: str = "tensor"

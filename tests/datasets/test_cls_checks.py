@@ -55,14 +55,33 @@ def test_class_folders_that_differ_between_training_and_validation_are_listed(tm
     write(tmp_path, "train")
     write(tmp_path, "val", ("ant", "bea", "cat"))
     text = complaint(config(tmp_path))
-    assert "CustomDataset (training) alone has bee" in text
-    assert "CustomDataset (evaluation) alone has bea" in text
+    assert f"{tmp_path}/val: its class folders are not those of {tmp_path}/train: " in text
+    assert f"{tmp_path}/train alone has bee; {tmp_path}/val alone has bea" in text
+
+
+def test_class_folders_that_differ_are_listed_also_where_the_config_names_the_classes(tmp_path: Path) -> None:
+    write(tmp_path, "train")
+    write(tmp_path, "val", ("ant", "bea", "cat"))
+    cfg = config(tmp_path)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.metainfo = dict(classes=CLASSES)
+    assert f"{tmp_path}/train alone has bee; {tmp_path}/val alone has bea" in complaint(cfg)
+
+
+def test_a_model_without_classes_takes_images_in_any_folders(tmp_path: Path) -> None:
+    write(tmp_path, "train", ("all",))
+    write(tmp_path, "val", ("ant", "bee"))
+    cfg = config(tmp_path)
+    cfg.model = dict(head=dict(type="MAEPretrainHead"))
+    assert len(require_sound_data(cfg, "train_dataloader", "val_dataloader")) == 2
 
 
 def test_fewer_classes_than_the_head_predicts_are_an_error_with_both_numbers(tmp_path: Path) -> None:
     for split in ("train", "val"):
         write(tmp_path, split)
-    assert "the data set has 3 classes, the model's head predicts 10" in complaint(config(tmp_path, 10))
+    text = complaint(config(tmp_path, 10))
+    assert "the data set has 3 classes (ant, bee, cat), the model's head predicts 10; set" in text
+    assert "model.head.num_classes=3" in text
 
 
 def test_images_that_are_all_of_one_class_are_an_error(tmp_path: Path) -> None:
@@ -70,7 +89,7 @@ def test_images_that_are_all_of_one_class_are_an_error(tmp_path: Path) -> None:
         write(tmp_path, split, ("bee",))
         for other in ("ant", "cat"):
             (tmp_path / split / other).mkdir()
-    assert "all 2 images are of one class, 'bee'" in complaint(config(tmp_path))
+    assert f"all 2 images in {tmp_path}/train are of one class, 'bee'" in complaint(config(tmp_path))
 
 
 def test_a_missing_split_and_an_empty_one_are_named(tmp_path: Path) -> None:
@@ -85,4 +104,6 @@ def test_a_wrong_number_of_folders_for_named_classes_is_an_error(tmp_path: Path)
         write(tmp_path, split)
     cfg = config(tmp_path, 2)
     cfg.train_dataloader.dataset.metainfo = dict(classes=["ant", "bee"])
-    assert "The number of subfolders (3) doesn't match the number of specified classes (2)" in complaint(cfg)
+    text = complaint(cfg)
+    assert f"{tmp_path}/train has 3 class folders (ant, bee, cat), the data set 2 classes" in text
+    assert "name them in dataset.metainfo.classes, and set model.head.num_classes=3" in text
