@@ -1,4 +1,4 @@
-"""Convergence on DigitScenes: five backbones of 0.9 M parameters (within 5 %), one schedule.
+"""Convergence on DigitScenes: five backbones of 0.9 M parameters, one schedule.
 
 .venv/bin/python tools/study.py configs/study/convergence_digitscenes.py --jobs 2
 """

@@ -1,4 +1,4 @@
-"""Convergence on MNIST: five backbones of 0.9 M parameters (within 5 %), one schedule.
+"""Convergence on MNIST: five backbones of 0.9 M parameters, one schedule.
 
 .venv/bin/python tools/study.py configs/study/convergence_mnist.py --jobs 2
 """

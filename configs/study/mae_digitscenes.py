@@ -1,4 +1,4 @@
-"""MAE on DigitScenes: fine-tuning with 300 labels against the same from random values, and linear probes.
+"""MAE on DigitScenes: fine-tuning with few labels, and linear probes.
 
 .venv/bin/python tools/study.py configs/study/mae_digitscenes.py --jobs 2
 """

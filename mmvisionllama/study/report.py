@@ -1,6 +1,7 @@
 """What the trainings of a study reached, side by side."""
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def table_of(study: Study, outcomes: Sequence[Outcome]) -> list[list[str]]:
 
 def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
     """Draw the metric against the step: the mean of the seeds as a line, all of them as a band."""
-    figure = Figure(figsize=(8, 5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 5.5), dpi=110, layout="constrained")
     ax = figure.subplots()
     for one in sorted(outcomes, key=lambda one: -statistics.mean(one.finals)):
         steps = [step for step, _ in one.curves[0]]
@@ -112,7 +113,8 @@ def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
         if len(values) > 1:
             ax.fill_between(steps, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
     seeds = f"{len(study.seeds)} seeds: mean and range" if len(study.seeds) > 1 else f"seed {study.seeds[0]}"
-    ax.set(title=f"{study.title}\n({seeds})", xlabel="step", ylabel=study.metric)
+    title = "\n".join([*textwrap.wrap(study.title, 80), f"({seeds})"])
+    ax.set(title=title, xlabel="step", ylabel=study.metric)
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right", title="at the end")
+    figure.legend(loc="outside lower center", ncols=2, title="mean at the end")
     return figure

@@ -66,8 +66,9 @@ def test_the_json_holds_the_curve_of_every_seed(trained: tuple) -> None:
 
 def test_the_figure_has_the_mean_of_each_run_the_best_first_and_a_band_around_it(trained: tuple) -> None:
     study, jobs = trained
-    (ax,) = draw_study(study, collect(study, jobs)).axes
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Fast: 85.0", "Slow: 50.0"]
+    figure = draw_study(study, collect(study, jobs))
+    (ax,), (legend,) = figure.axes, figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["Fast: 85.0", "Slow: 50.0"]
     assert list(ax.lines[0].get_ydata()) == [50.5, 78.5, 85.0]
     low, high = ax.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == (20.0, 90.0)
