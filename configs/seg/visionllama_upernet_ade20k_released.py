@@ -4,8 +4,8 @@ tools/train.sh configs/seg/visionllama_upernet_ade20k_released.py --amp \
     --cfg-options load_from=MAE.pth
 
 8 GPUs x 2 images. mIoU 49.0 after 800 epochs of MAE, 50.2 after 1600 (paper, Tab. 4).
-Unlike the paper: lr 1e-4, positions not scaled, drop-path on attention alone, and a feed-forward four times as
-wide (256 M in the encoder).
+Unlike the paper: lr 1e-4, positions not scaled, drop-path on attention alone, and a feed-forward four times
+as wide (256 M in the encoder).
 """
 
 _base_ = [
