@@ -37,7 +37,7 @@ setup(
         "tensorboard>=2.20,<3",
     ],
     extras_require={
-        "det": ["onedl-mmdetection>=3.5.1,<3.6", "pycocotools>=2.0.10,<2.1"],
+        "det": ["onedl-mmdetection>=3.5.1,<3.6", "pycocotools>=2.0.10,<2.1", "faster-coco-eval>=1.7,<2"],
         "gen": ["diffusers>=0.42,<0.43", "torchdiffeq>=0.2.5,<0.3"],
         "dev": ["pytest>=9,<10", "ruff>=0.17,<0.18"],
     },

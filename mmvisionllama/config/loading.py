@@ -18,6 +18,7 @@ from .places import ROOT
 from .variables import base_files, read_chain
 
 DATA_VARIABLE = "MMVISIONLLAMA_DATA"
+_DATA_PATHS = ("data_root", "ann_file")  # a metric names its annotations by themselves
 
 
 def data_root_base() -> Path:
@@ -113,6 +114,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _move_data_roots(cfg: Config) -> None:
     for key in cfg:
         for _, place in _walk(cfg[key], key):
-            root = place.get("data_root") if isinstance(place, dict) else None
-            if isinstance(root, str) and Path(root).parts[:1] == ("data",):
-                place["data_root"] = str(data_root_base().joinpath(*Path(root).parts[1:]))
+            for name in _DATA_PATHS if isinstance(place, dict) else ():
+                path = place.get(name)
+                if isinstance(path, str) and Path(path).parts[:1] == ("data",):
+                    place[name] = str(data_root_base().joinpath(*Path(path).parts[1:]))

@@ -55,8 +55,7 @@ class Checker:
 
     def value(self, value: Any, spot: Spot, rule: Rule | None = None) -> None:
         """Check a value by the rule of its place or, without one, by what it is."""
-        if spot.path in self._unchecked:
-            self.unmatched.discard(spot.path)
+        if self._opted_out(spot.path):
             return
         if isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
@@ -122,6 +121,8 @@ class Checker:
         """Check a dictionary that no table describes: its keys must be words of the owner's sources."""
         unknown = self.unheard_of(cfg, spot.owner) if spot.owner else []
         for key in unknown:
+            if self._opted_out(spot.below(key).path):
+                continue
             words = f"no source that {spot.owner_name} is made of mentions {key!r}"
             self.problems.append(
                 Problem(spot.below(key).path, words, nearest(key, vocabulary(spot.owner), 0.75))
@@ -129,6 +130,10 @@ class Checker:
         for key, value in cfg.items():
             if key not in unknown:
                 self.value(value, spot.below(key))
+
+    def _opted_out(self, path: str) -> bool:
+        self.unmatched.discard(path)
+        return path in self._unchecked
 
     @staticmethod
     def unheard_of(keys: Iterable[Any], owner: Callable) -> list[str]:
@@ -141,6 +146,8 @@ class Checker:
     def unknown(self, keys: Sequence[str], spot: Spot, place: str, allowed: Collection[str]) -> None:
         for key in keys:
             path = spot.below(key).path
+            if self._opted_out(path):
+                continue
             if key == "_delete_":
                 self.problems.append(Problem(path, "there is nothing in a base config that it could delete"))
             else:

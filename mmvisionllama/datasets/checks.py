@@ -20,11 +20,12 @@ _PREPARE = {
     "digitscenes": "make it: python tools/prepare_digitscenes.py",
     "ade": "docs/data.md says how to get ADE20K",
     "imagenet": "docs/data.md says how to get ImageNet-1K",
+    "mnist": "docs/data.md says where the files of MNIST go",
     "coco": "docs/data.md says how to get COCO",
 }
 
 # Whose data sets have more to check than a list of samples: a module that registers with ``findings``.
-_TASKS = {"mmseg": "seg", "mmpretrain": "cls"}
+_TASKS = {"mmseg": "seg", "mmpretrain": "cls", "mmdet": "det"}
 
 # Says why images of a height and width do not suit a model, or None.
 SizeCheck = Callable[[tuple[int, int]], str | None]
@@ -105,7 +106,7 @@ def _disagreements(what: str, names: dict[str, tuple[str, ...]]) -> Iterator[Pro
 
 def classes_of(model: dict[str, Any]) -> int | None:
     """Return the number of classes of the (last) head of a model's config, if it has one."""
-    head = model.get("decode_head") or model.get("head")
+    head = model.get("decode_head") or model.get("head") or model.get("roi_head", {}).get("bbox_head")
     head = head[-1] if isinstance(head, (list, tuple)) else head
     return None if head is None else head.get("num_classes")
 

@@ -182,6 +182,12 @@ def test_unchecked_subtree_is_left_alone(tmp_path: Path) -> None:
     assert load_config(file).randomness == dict(seeed=1)
 
 
+def test_an_unknown_key_can_be_left_unchecked_by_itself(tmp_path: Path) -> None:
+    text = 'unchecked = ["randomness.seeed"]\nrandomness = dict(seeed=1, sed=2)\n'
+    (problem,) = problems_of(text, tmp_path)
+    assert problem.startswith("randomness.sed:")
+
+
 def test_unchecked_path_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     assert problems_of('unchecked = ["model.neck"]', tmp_path) == [
         "unchecked: the config has no 'model.neck'"
