@@ -42,9 +42,9 @@ def _child(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{x}" for x in locations])
 
 
-MODELS = _child(MMENGINE_MODELS, "models", "pretrain")
+MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "baselines")
 DATASETS = _child(MMENGINE_DATASETS, "datasets.seg")
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading", "datasets.three_augment")
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading", "datasets.masks", "datasets.three_augment")
 HOOKS = _child(MMENGINE_HOOKS, "engine", "pretrain")
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")

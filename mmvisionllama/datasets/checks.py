@@ -63,13 +63,23 @@ class Role:
 
 
 def require_sound_data(cfg: Config, *loaders: str, size_check: SizeCheck | None = None) -> list[str]:
-    """Check the data sets of the named data loaders, e.g. ``"train_dataloader"``.
-
-    Args:
-        size_check: Asked about the first image of every data set, as the model will get it.
+    """Check the data sets of the named data loaders, see :func:`check_data`.
 
     Returns: What was looked at and what is wrong but not fatal, for the log.
     Raises: ConfigError: lists everything that is fatal.
+    """
+    checked = check_data(cfg, *loaders, size_check=size_check)
+    fatal = [problem for problem in checked.problems if problem.fatal]
+    if fatal:
+        raise ConfigError("the data cannot be used:\n" + "\n".join(f"  {problem}" for problem in fatal))
+    return [*checked.looked_at, *map(str, checked.problems)]
+
+
+def check_data(cfg: Config, *loaders: str, size_check: SizeCheck | None = None) -> Checked:
+    """Check the data sets of the named data loaders, e.g. ``"train_dataloader"``, and whether they agree.
+
+    Args:
+        size_check: Asked about the first image of every data set, as the model will get it.
     """
     scope = cfg.get("default_scope", "mmengine")
     init_default_scope(scope)
@@ -88,10 +98,7 @@ def require_sound_data(cfg: Config, *loaders: str, size_check: SizeCheck | None 
     if num_classes is not None:  # else labels are not looked at
         different = list(_disagreements("class folders", checked.folders))
         checked.problems += different or _disagreements("classes", checked.classes)
-    fatal = [problem for problem in checked.problems if problem.fatal]
-    if fatal:
-        raise ConfigError("the data cannot be used:\n" + "\n".join(f"  {problem}" for problem in fatal))
-    return [*checked.looked_at, *map(str, checked.problems)]
+    return checked
 
 
 def _disagreements(what: str, names: dict[str, tuple[str, ...]]) -> Iterator[Problem]:

@@ -2,6 +2,8 @@
 
 from mmvisionllama.engine.cls_pictures import ClsPicturesHook, ConfusionHook
 from mmvisionllama.engine.curves import CurvesHook
+from mmvisionllama.engine.det_curves import PrecisionRecallHook
+from mmvisionllama.engine.det_pictures import DetPicturesHook
 from mmvisionllama.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mmvisionllama.engine.pictures import PicturesHook, SegPicturesHook
 from mmvisionllama.engine.precision import BFloat16OptimWrapper
@@ -12,8 +14,10 @@ __all__ = [
     "ClsPicturesHook",
     "ConfusionHook",
     "CurvesHook",
+    "DetPicturesHook",
     "LayerDecayOptimWrapperConstructor",
     "PicturesHook",
+    "PrecisionRecallHook",
     "RunSummaryHook",
     "SegPicturesHook",
     "interruption_recorded",

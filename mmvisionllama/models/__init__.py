@@ -9,6 +9,7 @@ R rotated channels, F feed-forward width, S window side, M keys after sub-sampli
 from mmvisionllama.models import layers, losses, rope
 from mmvisionllama.models.mae import MAEVisionLLaMA
 from mmvisionllama.models.pyramid import PyramidVisionLLaMA
+from mmvisionllama.models.simple_fpn import SimpleFPN
 from mmvisionllama.models.visionllama import VisionLLaMA
 
-__all__ = ["MAEVisionLLaMA", "PyramidVisionLLaMA", "VisionLLaMA", "layers", "losses", "rope"]
+__all__ = ["MAEVisionLLaMA", "PyramidVisionLLaMA", "SimpleFPN", "VisionLLaMA", "layers", "losses", "rope"]

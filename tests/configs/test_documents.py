@@ -6,7 +6,7 @@ import pytest
 
 from tests.configs.shipped import NAMES, ROOT
 
-DOCUMENTS = {"cls": "recipes.md", "pretrain": "recipes.md", "ablation": "recipes.md"}
+DOCUMENTS = {"cls": "recipes.md", "pretrain": "recipes.md", "ablation": "recipes.md", "det": "detection.md"}
 # Second stages stand for their first ones where the document says how those are called.
 FIRST_STAGES = ("_pre160_", "_pre192_")
 

@@ -24,12 +24,14 @@ every_model = pytest.mark.parametrize("built", NAMES, indirect=True)
 
 def generations(file: Path) -> int:
     """Count the files from this one down to the last of its bases."""
-    bases = Config._get_base_files(str(file))
+    bases = [base for base in Config._get_base_files(str(file)) if "::" not in base]  # those of a host end it
     return 1 + max((generations(file.parent / base) for base in bases), default=0)
 
 
 def last_step(cfg: Config) -> int:
-    return max(scheduler["end"] for scheduler in cfg.param_scheduler)
+    """Give the end of the schedule, in the unit of the training; a warm-up may count iterations in epochs."""
+    unit = bool(cfg.train_cfg.get("by_epoch"))
+    return max(x["end"] for x in cfg.param_scheduler if x.get("by_epoch", True) == unit)
 
 
 def length(cfg: Config) -> int:

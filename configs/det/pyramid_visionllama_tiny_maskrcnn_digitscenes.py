@@ -1,0 +1,26 @@
+"""Pyramid VisionLLaMA-tiny with a small Mask R-CNN on DigitScenes, from random values.
+
+tools/train.sh configs/det/pyramid_visionllama_tiny_maskrcnn_digitscenes.py
+
+One process on two CPU cores, 16 images.
+"""
+
+_base_ = [
+    "../_base_/models/mask_rcnn_tiny.py",
+    "../_base_/datasets/digitscenes_det.py",
+    "../_base_/schedules/det_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/det.py",
+]
+model = dict(
+    backbone=dict(
+        type="mmvisionllama.PyramidVisionLLaMA",
+        arch="tiny",
+        img_size=64,
+        out_type="featmap",
+        out_indices=(0, 1, 2, 3),
+        window=dict(size=8),  # divides the 16 x 16 grid of the first stage
+        layer_scale=None,
+    ),
+    neck=dict(type="FPN", in_channels=[32, 64, 128, 160], out_channels=64, num_outs=4),
+)

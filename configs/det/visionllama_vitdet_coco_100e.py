@@ -1,0 +1,28 @@
+"""VisionLLaMA-B with Mask R-CNN as in ViTDet on COCO, 100 epochs, from MAE.
+
+tools/train.sh configs/det/visionllama_vitdet_coco_100e.py --amp \
+    --cfg-options load_from=work_dirs/visionllama_mae_in1k_800e/epoch_800.pth
+
+8 GPUs x 4 images, two iterations to a step. No published result: the schedule of ViT-B.
+"""
+
+_base_ = [
+    "../_base_/models/vitdet.py",
+    "../_base_/datasets/coco_lsj.py",
+    "../_base_/schedules/vitdet_100e.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/det.py",
+]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="mmvisionllama.VisionLLaMA",
+        arch="base",
+        img_size=224,  # of pre-training: positions of global blocks scale to its grid
+        out_type="featmap",
+        window=dict(size=14, global_blocks=(2, 5, 8, 11)),
+        layer_scale=None,
+        drop_path_rate=0.1,
+        drop_path_schedule="linear",
+    ),
+)

@@ -1,0 +1,31 @@
+"""Backbones that VisionLLaMA is compared with and that no host has as they are needed."""
+
+import math
+from typing import Any
+
+from mmpretrain.models import ViTSAM
+from torch import Tensor
+
+from mmvisionllama.registry import MODELS
+
+
+@MODELS.register_module()
+class ViTDet(ViTSAM):
+    """The ViT of ViTDet: windows, decomposed relative positions, and learned ones that MAE's weights give.
+
+    mmpretrain's image encoder of SAM is this network; it cannot load positions that begin with the place of a
+    class token, as those of MAE do.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"out_channels": 0, "out_type": "featmap", **kwargs})
+
+    def _prepare_pos_embed(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        table = state_dict.get(f"{prefix}pos_embed")
+        if table is not None and table.ndim == 3:
+            side = math.isqrt(table.shape[1])
+            extra = table.shape[1] - side**2
+            state_dict[f"{prefix}pos_embed"] = table[:, extra:].unflatten(1, (side, side))
+        super()._prepare_pos_embed(state_dict, prefix, *args, **kwargs)

@@ -1,0 +1,122 @@
+"""Pictures of what a detector finds, beside what is there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.registry import HOOKS
+
+_LONGEST_SIDE = 512
+_CYCLE = 20  # colours of matplotlib's tab20; beyond, classes share them
+
+
+@HOOKS.register_module()
+class DetPicturesHook(PicturesHook):
+    """Draw boxes, masks and classes of ground truth and prediction side by side.
+
+    Args:
+        number: How many images to draw.
+        out_dir: A second folder to draw in, besides the work directory.
+        score_thr: Predictions below this score are left out, in [0, 1].
+    """
+
+    def __init__(self, number: int = 8, out_dir: str | None = None, *, score_thr: float = 0.3) -> None:
+        super().__init__(number, out_dir)
+        if not 0 <= score_thr <= 1:
+            raise ValueError(f"score_thr: expected a score in [0, 1], got {score_thr}")
+        self.score_thr = score_thr
+
+    def keep(
+        self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Return name, image (RGB) and objects, at most 512 pixels on the longer side.
+
+        Raises:
+            TypeError: if the model predicts no objects.
+        """
+        if "pred_instances" not in sample:
+            raise TypeError(
+                f"DetPicturesHook draws pred_instances, but the model gave {type(sample).__name__} with "
+                f"{sorted(sample.keys())}; take the hook out of the config"
+            )
+        image = mmcv.imread(sample.img_path, channel_order="rgb")
+        shrink = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
+        size = tuple(max(1, round(side * shrink)) for side in image.shape[1::-1])
+        found = sample.pred_instances
+        found = found[found.scores >= self.score_thr]
+        scale = np.divide(size, image.shape[1::-1])
+        truth = None
+        if "gt_instances" in sample:
+            # The ground truth has the size of the model's input, predictions that of the file.
+            truth = _objects(sample.gt_instances, scale / np.asarray(sample.scale_factor), size)
+        return {
+            "name": Path(sample.img_path).name,
+            "image": mmcv.imresize(image, size, interpolation="area"),
+            "truth": truth,
+            "predicted": _objects(found, scale, size),
+        }
+
+    def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
+        """Draw one row per image: the ground truth if there is one, and the prediction with its scores."""
+        columns = ["truth", "predicted"] if any(x["truth"] for x in kept) else ["predicted"]
+        titles = {"truth": "ground truth", "predicted": f"prediction, scores from {self.score_thr:g}"}
+        heights = [x["image"].shape[0] / x["image"].shape[1] for x in kept]
+        figure = Figure(figsize=(3 * len(columns), 3 * sum(heights) + 0.4), dpi=100, layout="constrained")
+        axes = figure.subplots(len(kept), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights})
+        for row, one in zip(axes, kept, strict=True):
+            row[0].set_ylabel(one["name"], fontsize="small")
+            for ax, key in zip(row, columns, strict=True):
+                ax.set_xticks([])
+                ax.set_yticks([])
+                if one[key] is not None:
+                    _draw_objects(ax, one["image"], one[key], metainfo["classes"])
+        for ax, key in zip(axes[0], columns, strict=True):
+            ax.set_title(titles[key])
+        return figure
+
+
+def _objects(instances: BaseDataElement, scale: NDArray, size: tuple[int, int]) -> dict[str, Any]:
+    """Give boxes (N, 4), labels, scores and masks of objects in the picture's pixels."""
+    boxes = instances.bboxes
+    boxes = boxes.tensor if hasattr(boxes, "tensor") else boxes
+    objects = {
+        "boxes": boxes.cpu().numpy() * np.tile(scale, 2),
+        "labels": instances.labels.cpu().numpy(),
+        "scores": instances.scores.cpu().numpy() if "scores" in instances else None,
+        "masks": None,
+    }
+    if "masks" in instances:
+        masks = instances.masks
+        masks = masks.cpu().numpy() if isinstance(masks, Tensor) else masks.to_ndarray()
+        objects["masks"] = [
+            mmcv.imresize(mask.astype(np.uint8), size, interpolation="nearest").astype(bool) for mask in masks
+        ]
+    return objects
+
+
+def _draw_objects(ax: Axes, image: NDArray, objects: dict[str, Any], classes: Sequence[str]) -> None:
+    import matplotlib
+
+    colours = matplotlib.colormaps["tab20"](np.arange(_CYCLE))[:, :3]
+    picture = image / 255
+    for mask, label in zip(objects["masks"] or [], objects["labels"], strict=False):
+        picture[mask] = 0.5 * picture[mask] + 0.5 * colours[label % _CYCLE]
+    ax.imshow(picture, interpolation="nearest")
+    scores = objects["scores"] if objects["scores"] is not None else [None] * len(objects["labels"])
+    for (x1, y1, x2, y2), label, score in zip(objects["boxes"], objects["labels"], scores, strict=True):
+        colour = colours[label % _CYCLE]
+        corner = (x1 - 0.5, y1 - 0.5)
+        ax.add_patch(Rectangle(corner, x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.5))
+        text = str(classes[label]) + ("" if score is None else f" {score:.2f}")
+        style = dict(fontsize="small", color="white", verticalalignment="top")
+        ax.text(*corner, text, **style, bbox=dict(facecolor=colour, edgecolor="none", pad=1))
