@@ -2,7 +2,8 @@
 
 tools/train.sh configs/cls/visionllama_tiny_digitscenes_300labels.py
 
-One process on two CPU cores, 32 images.
+One process on two CPU cores, 32 images. Top-1 76.5 from random values, 92.8 after MAE (means of three seeds):
+add --cfg-options load_from=work_dirs/visionllama_tiny_mae_digitscenes/epoch_30.pth
 """
 
 _base_ = [

