@@ -130,7 +130,9 @@ def sweep(
             evaluator = EVALUATOR.build(dict(type="Evaluator", metrics=cfg.test_evaluator))
             evaluator.dataset_meta = loader.dataset.metainfo
             for done, batch in enumerate(loader, start=1):
-                evaluator.process(model.test_step(batch), batch)
+                with torch.no_grad():
+                    outputs = model.test_step(batch)
+                evaluator.process(outputs, batch)
                 progress(done, len(loader))
             yield Result(size, kind, evaluator.evaluate(len(loader.dataset)))
 
