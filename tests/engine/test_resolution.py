@@ -161,6 +161,7 @@ def test_scaling_changes_what_a_model_sees_away_from_its_training_size(
     cfg, checkpoint = trained()
     ntk = [Positions("NTKRoPE2D", alpha) for alpha in (1, 5)]
     list(sweep(cfg, checkpoint, [(32, 32), (64, 64)], [*DEFAULT_POSITIONS, *ntk]))
+    assert not any(x.requires_grad for x in features)  # or the graph of every image would be kept
     batches = [torch.cat(features[i : i + 2]) for i in range(0, len(features), 2)]
     scaled, plain, same_base, larger_base = batches[:4]
     assert torch.equal(scaled, plain)
