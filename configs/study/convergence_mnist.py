@@ -1,6 +1,9 @@
 """Convergence on MNIST: five backbones of 0.9 M parameters, one schedule.
 
 .venv/bin/python tools/study.py configs/study/convergence_mnist.py --jobs 2
+
+Three seeds, means of top-1: pyramid VisionLLaMA 94.7, Twins-SVT 93.2, Swin 93.0, VisionLLaMA 73.4, DeiT3 30.1
+(docs/convergence.md).
 """
 
 metric = "accuracy/top1"

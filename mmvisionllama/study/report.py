@@ -105,13 +105,15 @@ def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
     """Draw the metric against the step: the mean of the seeds as a line, all of them as a band."""
     figure = Figure(figsize=(8, 5.5), dpi=110, layout="constrained")
     ax = figure.subplots()
+    colours = {one.name: f"C{i % 10}" for i, one in enumerate(outcomes)}  # by the study, whoever is ahead
     for one in sorted(outcomes, key=lambda one: -statistics.mean(one.finals)):
         steps = [step for step, _ in one.curves[0]]
         values = np.array([[value for _, value in curve] for curve in one.curves])
         label = f"{one.label}: {values[:, -1].mean():.1f}"
-        (line,) = ax.plot(steps, values.mean(axis=0), marker="o", markersize=3, linewidth=1.6, label=label)
+        style = dict(color=colours[one.name], marker="o", markersize=3, linewidth=1.6)
+        ax.plot(steps, values.mean(axis=0), label=label, **style)
         if len(values) > 1:
-            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
+            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), alpha=0.15, color=style["color"])
     seeds = f"{len(study.seeds)} seeds: mean and range" if len(study.seeds) > 1 else f"seed {study.seeds[0]}"
     title = "\n".join([*textwrap.wrap(study.title, 80), f"({seeds})"])
     ax.set(title=title, xlabel="step", ylabel=study.metric)
