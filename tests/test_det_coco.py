@@ -51,12 +51,10 @@ SHRUNK = {
         "model.backbone.window.global_blocks=(3,7)",
         "model.backbone.with_cp=True",
         "model.neck.in_channels=96",
-        "model.data_preprocessor.batch_augments.0.size=(128,128)",
+        "model.data_preprocessor.pad_size_divisor=128",
         f"{PIPELINE}.4.scale=(128,128)",
         f"{PIPELINE}.5.crop_size=(128,128)",
-        f"{PIPELINE}.7.size=(128,128)",
         *(f"{split}_dataloader.dataset.pipeline.1.scale=(128,128)" for split in ("val", "test")),
-        *(f"{split}_dataloader.dataset.pipeline.2.size=(128,128)" for split in ("val", "test")),
     ],
 }
 

@@ -1,4 +1,5 @@
-# COCO 2017, instances, with large-scale jitter to 1024 px (ViTDet); evaluation at 1024 px, padded.
+# COCO 2017, instances, with large-scale jitter to 1024 px (ViTDet); evaluation at 1024 px. The model pads, so
+# that no box can be found in what is padded.
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
@@ -24,7 +25,6 @@ train_dataloader = dict(
                 allow_negative_crop=True,
             ),
             dict(type="FilterAnnotations", min_gt_bbox_wh=(1e-2, 1e-2)),
-            dict(type="Pad", size=(1024, 1024), pad_val=dict(img=(114, 114, 114))),
             dict(type="PackDetInputs"),
         ],
     ),
@@ -43,7 +43,6 @@ val_dataloader = dict(
         pipeline=[
             dict(type="mmvisionllama.LoadImageFromFile"),
             dict(type="Resize", scale=(1024, 1024), keep_ratio=True),
-            dict(type="Pad", size=(1024, 1024), pad_val=dict(img=(114, 114, 114))),
             dict(type="mmvisionllama.MarkMissingMasks"),
             dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
             dict(

@@ -5,9 +5,7 @@ unchecked = ["model.train_cfg.rpn.debug", "model.train_cfg.rcnn.debug"]
 
 _norm = dict(type="mmvisionllama.LN2d", eps=1e-6)
 model = dict(
-    data_preprocessor=dict(
-        batch_augments=[dict(type="BatchFixedSizePad", size=(1024, 1024), pad_mask=True)],
-    ),
+    data_preprocessor=dict(pad_size_divisor=1024),  # images of up to 1024 px become squares
     neck=dict(_delete_=True, type="mmvisionllama.SimpleFPN", in_channels=768, out_channels=256),
     rpn_head=dict(num_convs=2),
     roi_head=dict(
