@@ -2,7 +2,7 @@
 
 tools/train.sh configs/cls/pyramid_visionllama_tiny_digitscenes.py
 
-One process on two CPU cores, 32 images. Top-1 96.4 in 331 s (seed 0); 95 % is passed after about 270 s.
+One process on two CPU cores, 32 images. Top-1 94.0 to 96.4 (three seeds), in 331 s.
 """
 
 _base_ = [
