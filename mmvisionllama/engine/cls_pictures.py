@@ -38,10 +38,7 @@ class ClsPicturesHook(PicturesHook):
             TypeError: if the model predicts no class.
         """
         if "pred_label" not in sample or img is None:
-            raise TypeError(
-                f"ClsPicturesHook draws pred_label, but the model gave {type(sample).__name__} with "
-                f"{sorted(sample.keys())}; take the hook out of the config"
-            )
+            raise self._refusal(sample, "pred_label")
         name = _names(metainfo.get("classes"))
         predicted = int(sample.pred_label)
         return {

@@ -31,21 +31,21 @@ class PrecisionRecallHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Let the metric keep what it evaluates."""
-        self._prefix = None
+        self._metric: BaseMetric | None = None
         for metric in runner.test_evaluator.metrics:
             if hasattr(metric, "outfile_prefix"):
                 if metric.outfile_prefix is None:
                     metric.outfile_prefix = str(Path(runner.work_dir) / "predictions")
-                self._prefix = metric.outfile_prefix
-                self._metric: BaseMetric = metric
+                self._metric = metric
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Draw the curves of what the metric wrote."""
-        if self._prefix is None or not is_main_process():
+        if self._metric is None or not is_main_process():
             return
         dataset = runner.test_loop.dataloader.dataset
         names = dataset.metainfo["classes"]
-        files = {kind: Path(f"{self._prefix}.{kind}.json") for kind in self._metric.metrics if kind in _KINDS}
+        prefix, kinds = self._metric.outfile_prefix, [x for x in self._metric.metrics if x in _KINDS]
+        files = {kind: Path(f"{prefix}.{kind}.json") for kind in kinds}
         curves = {
             kind: precision_by_recall(dataset.ann_file, json.loads(file.read_text()), kind, names)
             for kind, file in files.items()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import mmcv
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,10 +14,9 @@ from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.engine.pictures import PicturesHook, rows_of_pictures, shown_size
 from mmvisionllama.registry import HOOKS
 
-_LONGEST_SIDE = 512
 _CYCLE = 20  # colours of matplotlib's tab20; beyond, classes share them
 
 
@@ -45,13 +45,9 @@ class DetPicturesHook(PicturesHook):
             TypeError: if the model predicts no objects.
         """
         if "pred_instances" not in sample:
-            raise TypeError(
-                f"DetPicturesHook draws pred_instances, but the model gave {type(sample).__name__} with "
-                f"{sorted(sample.keys())}; take the hook out of the config"
-            )
+            raise self._refusal(sample, "pred_instances")
         image = mmcv.imread(sample.img_path, channel_order="rgb")
-        shrink = min(1.0, _LONGEST_SIDE / max(image.shape[:2]))
-        size = tuple(max(1, round(side * shrink)) for side in image.shape[1::-1])
+        size = shown_size(*image.shape[:2])
         found = sample.pred_instances
         found = found[found.scores >= self.score_thr]
         scale = np.divide(size, image.shape[1::-1])
@@ -68,20 +64,10 @@ class DetPicturesHook(PicturesHook):
 
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
         """Draw one row per image: the ground truth if there is one, and the prediction with its scores."""
-        columns = ["truth", "predicted"] if any(x["truth"] for x in kept) else ["predicted"]
         titles = {"truth": "ground truth", "predicted": f"prediction, scores from {self.score_thr:g}"}
-        heights = [x["image"].shape[0] / x["image"].shape[1] for x in kept]
-        figure = Figure(figsize=(3 * len(columns), 3 * sum(heights) + 0.4), dpi=100, layout="constrained")
-        axes = figure.subplots(len(kept), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights})
-        for row, one in zip(axes, kept, strict=True):
-            row[0].set_ylabel(one["name"], fontsize="small")
-            for ax, key in zip(row, columns, strict=True):
-                ax.set_xticks([])
-                ax.set_yticks([])
-                if one[key] is not None:
-                    _draw_objects(ax, one["image"], one[key], metainfo["classes"])
-        for ax, key in zip(axes[0], columns, strict=True):
-            ax.set_title(titles[key])
+        figure, panels = rows_of_pictures(kept, titles, below=0.4)
+        for ax, one, key in panels:
+            _draw_objects(ax, one["image"], one[key], metainfo["classes"])
         return figure
 
 
@@ -105,8 +91,6 @@ def _objects(instances: BaseDataElement, scale: NDArray, size: tuple[int, int]) 
 
 
 def _draw_objects(ax: Axes, image: NDArray, objects: dict[str, Any], classes: Sequence[str]) -> None:
-    import matplotlib
-
     colours = matplotlib.colormaps["tab20"](np.arange(_CYCLE))[:, :3]
     picture = image / 255
     for mask, label in zip(objects["masks"] or [], objects["labels"], strict=False):

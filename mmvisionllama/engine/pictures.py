@@ -6,6 +6,7 @@ from typing import Any
 
 import mmcv
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from mmengine.dist import is_main_process
@@ -54,6 +55,13 @@ class PicturesHook(Hook):
     def draw(self, kept: list[Any], metainfo: dict[str, Any]) -> Figure:
         """Draw what ``keep`` returned for every picture."""
         raise NotImplementedError
+
+    def _refusal(self, sample: BaseDataElement, what: str) -> TypeError:
+        """Give the error for a model that predicts nothing that this hook draws."""
+        return TypeError(
+            f"{type(self).__name__} draws {what}, but the model gave {type(sample).__name__} with "
+            f"{sorted(sample.keys())}; take the hook out of the config"
+        )
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Choose the pictures of a validation."""
@@ -131,15 +139,10 @@ class SegPicturesHook(PicturesHook):
             TypeError: if the model predicts no segmentation.
         """
         if "pred_sem_seg" not in sample:
-            raise TypeError(
-                f"SegPicturesHook draws pred_sem_seg, but the model gave {type(sample).__name__} with "
-                f"{sorted(sample.keys())}; take the hook out of the config"
-            )
+            raise self._refusal(sample, "pred_sem_seg")
         truth = _labels(sample.gt_sem_seg) if "gt_sem_seg" in sample else None
         predicted = _labels(sample.pred_sem_seg)
-        height, width = predicted.shape
-        shrink = min(1.0, _LONGEST_SIDE / max(height, width))
-        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        size = shown_size(*predicted.shape)
         image = mmcv.imread(sample.img_path, channel_order="rgb")
         return {
             "name": Path(sample.img_path).name,
@@ -151,36 +154,55 @@ class SegPicturesHook(PicturesHook):
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
         """Draw one row per image: the image, its ground truth if there is one, and the prediction."""
         classes, palette = metainfo["classes"], np.asarray(metainfo["palette"], dtype=np.uint8)
-        columns = (
-            ["image", "truth", "predicted"]
-            if any(x["truth"] is not None for x in kept)
-            else ["image", "predicted"]
-        )
-        titles = {"image": "image", "truth": "ground truth", "predicted": "prediction"}
-        maps = [x[key] for x in kept for key in columns[1:] if x[key] is not None]
+        maps = [x[key] for x in kept for key in ("truth", "predicted") if x[key] is not None]
         present = sorted(set().union(*(np.unique(x).tolist() for x in maps)))
-        heights = [x["image"].shape[0] / x["image"].shape[1] for x in kept]
-        legend_rows = -(-len(present) // 4)
-        figure = Figure(
-            figsize=(3 * len(columns), 3 * sum(heights) + 0.25 * legend_rows + 0.6),
-            dpi=100,
-            layout="constrained",
-        )
-        axes = figure.subplots(len(kept), len(columns), squeeze=False, gridspec_kw={"height_ratios": heights})
-        for row, one in zip(axes, kept, strict=True):
-            row[0].set_ylabel(one["name"], fontsize="small")
-            for ax, key in zip(row, columns, strict=True):
-                ax.set_xticks([])
-                ax.set_yticks([])
-                if one[key] is not None:
-                    picture = one[key] if key == "image" else _colours(one[key], palette)
-                    ax.imshow(picture, interpolation="nearest")
-        for ax, key in zip(axes[0], columns, strict=True):
-            ax.set_title(titles[key])
+        titles = {"image": "image", "truth": "ground truth", "predicted": "prediction"}
+        figure, panels = rows_of_pictures(kept, titles, below=0.25 * -(-len(present) // 4) + 0.6)
+        for ax, one, key in panels:
+            picture = one[key] if key == "image" else _colours(one[key], palette)
+            ax.imshow(picture, interpolation="nearest")
         figure.legend(
             handles=_legend(present, classes, palette), loc="outside lower center", ncols=4, fontsize="small"
         )
         return figure
+
+
+def shown_size(height: int, width: int) -> tuple[int, int]:
+    """Give the width and height at which an image is drawn: its own, or 512 pixels on the longer side."""
+    shrink = min(1.0, _LONGEST_SIDE / max(height, width))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def rows_of_pictures(
+    kept: list[dict[str, Any]], titles: dict[str, str], below: float
+) -> tuple[Figure, list[tuple[Axes, dict[str, Any], str]]]:
+    """Make a figure of one row per image and one column per title, and list what to draw in its panels.
+
+    Args:
+        kept: Each with ``name``, ``image`` (RGB) and an entry for every title; None is left blank.
+        titles: Of the columns, by key; ``truth`` is left out where no image has any.
+        below: Inches for what stands around the rows.
+
+    Returns: The figure, and for every panel that is not blank its axes, image and key.
+    """
+    if all(x["truth"] is None for x in kept):
+        titles = {key: title for key, title in titles.items() if key != "truth"}
+    heights = [x["image"].shape[0] / x["image"].shape[1] for x in kept]
+    figure = Figure(figsize=(3 * len(titles), 3 * sum(heights) + below), dpi=100, layout="constrained")
+    axes = figure.subplots(len(kept), len(titles), squeeze=False, gridspec_kw={"height_ratios": heights})
+    for ax, title in zip(axes[0], titles.values(), strict=True):
+        ax.set_title(title)
+    for row, one in zip(axes, kept, strict=True):
+        row[0].set_ylabel(one["name"], fontsize="small")
+        for ax in row:
+            ax.set_xticks([])
+            ax.set_yticks([])
+    panels = [
+        (ax, one, key)
+        for row, one in zip(axes, kept, strict=True)
+        for ax, key in zip(row, titles, strict=True)
+    ]
+    return figure, [panel for panel in panels if panel[1][panel[2]] is not None]
 
 
 def _labels(pixels: BaseDataElement) -> NDArray:

@@ -25,10 +25,7 @@ class MAEPicturesHook(PicturesHook):
             TypeError: if the model reconstructs nothing.
         """
         if "reconstruction" not in sample:
-            raise TypeError(
-                f"MAEPicturesHook draws reconstructions, but the model gave {type(sample).__name__} with "
-                f"{sorted(sample.keys())}; take the hook out of the config"
-            )
+            raise self._refusal(sample, "reconstructions")
         pictures = {name: getattr(sample, name).permute(1, 2, 0).cpu().numpy() for name in _ROWS}
         return pictures | {"loss": sample.loss}
 
