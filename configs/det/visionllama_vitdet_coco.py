@@ -15,16 +15,3 @@ _base_ = [
     "../_base_/runtime/default.py",
     "../_base_/runtime/det.py",
 ]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="mmvisionllama.VisionLLaMA",
-        arch="base",
-        img_size=224,  # of pre-training: positions of global blocks scale to its grid
-        out_type="featmap",
-        window=dict(size=14, global_blocks=(2, 5, 8, 11)),
-        layer_scale=None,
-        drop_path_rate=0.1,
-        drop_path_schedule="linear",
-    ),
-)

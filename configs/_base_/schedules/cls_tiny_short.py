@@ -1,14 +1,7 @@
-# 400 iterations of AdamW for models of about a million parameters: minutes on two CPU cores.
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05, fused=True),
-    paramwise_cfg=dict(flat_decay_mult=0.0),
-    clip_grad=dict(max_norm=1.0),
-)
+# As cls_tiny.py, for 400 iterations.
+_base_ = "./cls_tiny.py"
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, begin=0, end=40, by_epoch=False),
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=40, end=400, by_epoch=False),
 ]
-train_cfg = dict(by_epoch=False, max_iters=400, val_interval=25)
-val_cfg = dict()
-test_cfg = dict()
+train_cfg = dict(max_iters=400, val_interval=25)
