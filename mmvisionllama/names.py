@@ -25,6 +25,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near!r}?" if near else ""
 
 
+def refusal(owner: str, given: Iterable[str], allowed: Collection[str]) -> str | None:
+    """Return a sentence about the first of the given names that ``owner`` does not take, if there is one."""
+    for name in given:
+        if name not in allowed:
+            return (
+                f"{owner} does not take {name!r}.{did_you_mean(name, allowed)} It takes {', '.join(allowed)}"
+            )
+    return None
+
+
 def shortened(names: Collection[str]) -> str:
     """Return the names as one line, the surplus as a count."""
     names = list(names)

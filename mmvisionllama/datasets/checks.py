@@ -130,7 +130,7 @@ def check_dataset(
         dataset: A config is built without its pipeline and without reading annotations.
         num_classes: Classes of the model, or None if its labels are not to be compared with them.
         evaluated: Whether every image counts, or a training may skip some.
-        size_check: See ``require_sound_data``.
+        size_check: See ``check_data``.
     """
     checked = Checked([], [])
     for leaf in _leaves(dataset):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.models.rope import Grid, RoPE2D, Tables
-from mmvisionllama.names import did_you_mean
+from mmvisionllama.names import did_you_mean, refusal
 from mmvisionllama.registry import build_component
 
 
@@ -51,10 +51,8 @@ def check_img_size(img_hw: Grid, patch_size: int) -> None:
 
 def check_keys(name: str, given: Iterable[str], allowed: Sequence[str]) -> None:
     """Refuse keys, or names, that the argument ``name`` has no use for."""
-    for key in given:
-        if key not in allowed:
-            hint = did_you_mean(key, allowed)
-            raise ValueError(f"{name} does not take {key!r}.{hint} It takes {', '.join(allowed)}")
+    if message := refusal(name, given, allowed):
+        raise ValueError(message)
 
 
 def drop_path_rates(rate: float, schedule: str, depth: int) -> list[float]:

@@ -1,6 +1,7 @@
 """What a study compares, read from its file."""
 
 import ast
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from mmengine.config import Config
 from mmvisionllama.config import ConfigError, load_config
 from mmvisionllama.config.finding import find_config
 from mmvisionllama.config.variables import read_chain
-from mmvisionllama.names import did_you_mean
+from mmvisionllama.names import did_you_mean, refusal
 
 _KEYS = ("metric", "seeds", "reach", "preparations", "runs")
 _RUN_KEYS = ("config", "label", "load_from")
@@ -21,7 +22,8 @@ class Run:
     """One training of a study, for all of its seeds.
 
     Attributes:
-        config: As the study's file names it; ``cfg`` is what it resolves to.
+        config: As the study's file names it.
+        sha256: Of what it resolves to, see :func:`sha256_of`.
         load_from: Name of the preparation whose last checkpoint of the same seed it starts from.
         compared: Whether its metric is reported; preparations are trained alone.
     """
@@ -29,7 +31,7 @@ class Run:
     name: str
     label: str
     config: str
-    cfg: Config
+    sha256: str
     load_from: str | None
     compared: bool
 
@@ -52,6 +54,11 @@ class Study:
     seeds: tuple[int, ...]
     reach: float | None
     runs: tuple[Run, ...]
+
+
+def sha256_of(cfg: Config) -> str:
+    """Give the hash of all settings of a config: equal where nothing that decides a training differs."""
+    return hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
 
 
 def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
@@ -92,16 +99,14 @@ def _read(file: Path, entries: dict[str, dict], prepared: Sequence[str], compare
             hint, known = did_you_mean(source, prepared), ", ".join(prepared) or "none"
             raise ConfigError(f"{place}: load_from {source!r} is no preparation.{hint} There are: {known}")
         try:
-            cfg = load_config(entry["config"])
+            sha256 = sha256_of(load_config(entry["config"]))
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        yield Run(name, entry.get("label", name), entry["config"], cfg, source, compared)
+        yield Run(name, entry.get("label", name), entry["config"], sha256, source, compared)
 
 
 def _require_keys(place: str, given: dict, allowed: Sequence[str], required: Sequence[str]) -> None:
-    for key in given:
-        if key not in allowed:
-            hint = did_you_mean(key, allowed)
-            raise ConfigError(f"{place} does not take {key!r}.{hint} It takes {', '.join(allowed)}")
+    if message := refusal(place, given, allowed):
+        raise ConfigError(message)
     if missing := [key for key in required if key not in given]:
         raise ConfigError(f"{place} lacks {', '.join(missing)}")

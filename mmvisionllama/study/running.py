@@ -1,6 +1,5 @@
 """Train what a study compares, some of it at a time, and go on where it was interrupted."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from mmvisionllama.config import load_config
 from mmvisionllama.engine.reports import as_json, replaced_when_whole
-from mmvisionllama.study.plan import Run, Study
+from mmvisionllama.study.plan import Run, Study, sha256_of
 
 ASKED = "study_run.json"  # in a work directory: what the study asked for there
 LOG = "study_run.log"
@@ -24,7 +23,7 @@ class StudyError(RuntimeError):
     """Trainings of a study that failed, or a folder that holds other ones."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A run with one seed."""
 
@@ -51,17 +50,16 @@ class Job:
     def done(self) -> float:
         """Share of the training that is done, in [0, 1]."""
         facts = self.summary()
-        return 1.0 if self.finished else facts.get("steps", 0) / max(facts.get("planned_steps", 1), 1)
+        finished = facts.get("status") == "finished"
+        return 1.0 if finished else facts.get("steps", 0) / max(facts.get("planned_steps", 1), 1)
 
     def asked(self) -> dict[str, object]:
         """Say what decides the outcome of this training."""
-        text = self.run.cfg.pretty_text
-        start = self.start.asked() if self.start else None
         return {
             "config": self.run.config,
-            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "sha256": self.run.sha256,
             "seed": self.seed,
-            "load_from": start,
+            "load_from": self.start.asked() if self.start else None,
         }
 
 
@@ -142,7 +140,7 @@ def _is_stale(job: Job) -> bool:
 
 
 def _launch(job: Job, command: Sequence[str], parallel: int, fresh: bool) -> None:
-    if load_config(job.run.config).pretty_text != job.run.cfg.pretty_text:
+    if sha256_of(load_config(job.run.config)) != job.run.sha256:
         raise StudyError(f"{job.run.config} has changed since the study began; start it again")
     # A resume would go on from what is no longer asked for.
     resume = [] if fresh else ["--resume", "auto"]
