@@ -1,11 +1,14 @@
 """Global, window and sub-sampled attention, all rotary and all through ``scaled_dot_product_attention``."""
 
+from collections.abc import Iterable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mmvisionllama.models.rope import Grid, Tables, rotate_pairs
+from mmvisionllama.models.rope import Grid, RoPE2D, Tables, rotate_pairs, summary_positions
 
 
 def scaled_dot_product(q_BNAK: Tensor, k_BMGK: Tensor, v_BMGK: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -14,6 +17,21 @@ def scaled_dot_product(q_BNAK: Tensor, k_BMGK: Tensor, v_BMGK: Tensor, mask: Ten
     grouped = q.shape[1] != k.shape[1]
     out_BANK = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
     return out_BANK.transpose(1, 2).flatten(2)
+
+
+def rotary_tables(
+    rope: RoPE2D | None,
+    attentions: Iterable["RotaryAttention"],
+    position_N2: Tensor,
+    hw: Grid,
+    train_hw: Grid,
+) -> dict[type, Tables | None]:
+    """Make the tables of each kind of attention, which its layers share; None without ``rope``."""
+    kinds = {type(attn): attn for attn in attentions}
+    if rope is None:
+        return dict.fromkeys(kinds)
+    scale = rope.scale(hw, train_hw)
+    return {kind: attn.tables(rope, position_N2, hw, scale) for kind, attn in kinds.items()}
 
 
 class RotaryAttention(nn.Module):
@@ -50,6 +68,10 @@ class RotaryAttention(nn.Module):
     def _project_inputs(self, embed_dims: int) -> None:
         self.qkv = nn.Linear(embed_dims, sum(self.heads) * self.head_dims, bias=self.qkv_bias)
 
+    def tables(self, rope: RoPE2D, position_N2: Tensor, hw: Grid, scale: float) -> Tables:
+        """Make the rotary tables for tokens at these places of a map of ``hw`` tokens."""
+        return rope.tables(position_N2, hw=hw, scale=scale)
+
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         return self.proj(self._attend(x, tables))
 
@@ -85,6 +107,10 @@ class WindowAttention(RotaryAttention):
         super().__init__(embed_dims, num_heads, **kwargs)
         self.window_size, self.mask_padding = window_size, mask_padding
 
+    def tables(self, rope: RoPE2D, position_N2: Tensor, hw: Grid, scale: float) -> Tables:
+        """Make the tables of one window, which are never scaled."""
+        return rope.window_tables(self.window_size, position_N2.device)
+
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         side = self.window_size
         down, right = -hw[0] % side, -hw[1] % side
@@ -113,19 +139,43 @@ class WindowAttention(RotaryAttention):
 class SubsampledAttention(RotaryAttention):
     """Attention of all tokens to keys that summarise ``ratio`` x ``ratio`` tokens each (GSA of the pyramid).
 
-    Rows and columns that do not fill a whole summary are padded with zeros, so that no token is left out.
+    Args:
+        summary: ``conv``: a convolution and a norm; ``depthwise``: the same, each channel by itself;
+            ``mean``: of the tokens. Rows and columns that a map lacks to fill its last summaries are zeros to
+            convolutions and left out of means, so that no token is lost.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, ratio: int, **kwargs: object) -> None:
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int,
+        ratio: int,
+        *,
+        summary: Literal["conv", "depthwise", "mean"] = "conv",
+        **kwargs: object,
+    ) -> None:
         super().__init__(embed_dims, num_heads, **kwargs)
+        if summary not in ("conv", "depthwise", "mean"):
+            raise ValueError(f"summary must be conv, depthwise or mean, got {summary!r}")
         self.ratio = ratio
-        if ratio > 1:
-            self.summary = nn.Conv2d(embed_dims, embed_dims, ratio, ratio)
+        if ratio == 1:
+            return
+        if summary == "mean":
+            self.summary = nn.AvgPool2d(ratio, ceil_mode=True)
+            self.norm = nn.Identity()
+        else:
+            groups = embed_dims if summary == "depthwise" else 1
+            self.summary = nn.Conv2d(embed_dims, embed_dims, ratio, ratio, groups=groups)
             self.norm = nn.LayerNorm(embed_dims)
 
     def _project_inputs(self, embed_dims: int) -> None:
         self.q = nn.Linear(embed_dims, self.heads[0] * self.head_dims, bias=self.qkv_bias)
         self.kv = nn.Linear(embed_dims, sum(self.heads[1:]) * self.head_dims, bias=self.qkv_bias)
+
+    def tables(self, rope: RoPE2D, position_N2: Tensor, hw: Grid, scale: float) -> Tables:
+        """Make the tables of the tokens and of their summaries."""
+        key_M2 = summary_positions(hw, self.ratio, rope.key_positions, position_N2.device)
+        return rope.tables(position_N2, key_M2, hw=hw, scale=scale)
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         q_BNAK = self.q(x).unflatten(-1, (self.heads[0], self.head_dims))
@@ -140,6 +190,6 @@ class SubsampledAttention(RotaryAttention):
             return x
         map_BDHW = x.transpose(1, 2).unflatten(2, hw)
         down, right = (-n % self.ratio for n in hw)
-        if down or right:
+        if isinstance(self.summary, nn.Conv2d) and (down or right):
             map_BDHW = F.pad(map_BDHW, (0, right, 0, down))
         return self.norm(self.summary(map_BDHW).flatten(2).transpose(1, 2))

@@ -57,7 +57,7 @@ class MAEVisionLLaMA(VisionLLaMA):
         super().__init__(arch, norm_cfg=norm_cfg, layer_scale=layer_scale, **fixed, **kwargs)
         self.num_patches = self.train_hw[0] * self.train_hw[1]
         self.mask_ratio, self.num_kept = mask_ratio, count_kept(self.num_patches, mask_ratio)
-        if self.window_size or (self.pos_embed is not None and self.pos_embed.after_first_block):
+        if self.window or (self.pos_embed is not None and self.pos_embed.after_first_block):
             raise ValueError("windows and PEG need every patch, a masked encoder sees only some")
         self.norm = build_norm(norm_cfg, self.embed_dims)
         self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))

@@ -7,7 +7,12 @@ from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
+from mmvisionllama.models.attention import (
+    RotaryAttention,
+    SubsampledAttention,
+    WindowAttention,
+    rotary_tables,
+)
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
     check_img_size,
@@ -18,7 +23,7 @@ from mmvisionllama.models.backbone import (
     resolve_indices,
 )
 from mmvisionllama.models.layers import VisionLLaMABlock, build_norm
-from mmvisionllama.models.rope import Grid, RoPE2D, Tables, grid_positions, summary_positions
+from mmvisionllama.models.rope import Grid, RoPE2D, Tables, grid_positions
 from mmvisionllama.registry import MODELS
 
 # S, B and L: VisionLLaMA, Tab. 16, with the widths that the released code builds. Tiny is ours.
@@ -43,18 +48,8 @@ class Stage(BaseModule):
 
     def tables(self, hw: Grid, train_hw: Grid, device: torch.device) -> dict[type, Tables | None]:
         """Make the rotary tables of each kind of attention in this stage."""
-        kinds = {type(block.attn): block.attn for block in self.blocks}
-        if self.rope is None:
-            return dict.fromkeys(kinds)
-        tables = {}
-        if local := kinds.get(WindowAttention):
-            tables[WindowAttention] = self.rope.window_tables(local.window_size, device)
-        if whole := kinds.get(SubsampledAttention):
-            keys = summary_positions(hw, whole.ratio, self.rope.key_positions, device)
-            tables[SubsampledAttention] = self.rope.tables(
-                grid_positions(hw, device), keys, hw=hw, scale=self.rope.scale(hw, train_hw)
-            )
-        return tables
+        attentions = (block.attn for block in self.blocks)
+        return rotary_tables(self.rope, attentions, grid_positions(hw, device), hw, train_hw)
 
 
 @MODELS.register_module()

@@ -6,7 +6,12 @@ import torch
 from mmcv.cnn.bricks.transformer import PatchEmbed
 from torch import Tensor, nn
 
-from mmvisionllama.models.attention import RotaryAttention, WindowAttention
+from mmvisionllama.models.attention import (
+    RotaryAttention,
+    SubsampledAttention,
+    WindowAttention,
+    rotary_tables,
+)
 from mmvisionllama.models.backbone import (
     RotaryBackbone,
     check_img_size,
@@ -45,7 +50,8 @@ class VisionLLaMA(RotaryBackbone):
             else ``shared``.
         with_cls_token: None: only where ``out_type`` is ``cls_token``.
         window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend in
-            windows, as in ViTDet. None: every block is global.
+            windows, as in ViTDet. With ``global_attn=dict(ratio=4, summary="depthwise")`` the global ones
+            attend to summaries (:class:`SubsampledAttention`). None: every block is global.
         norm_cfg: ``LN`` or ``RMSNorm``.
         drop_path_schedule: ``constant`` over the blocks (DeiT-III), or ``linear`` from 0.
         kwargs: See :class:`RotaryBackbone`.
@@ -88,12 +94,11 @@ class VisionLLaMA(RotaryBackbone):
         if self.with_cls_token:
             self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
 
-        self.window_size, windowed, window_args = self._read_window(window)
+        self.window = self._read_window(window)
         self.blocks = nn.ModuleList()
         for i, rate in enumerate(drop_path_rates(self.drop_path_rate, drop_path_schedule, self.num_layers)):
-            attention = WindowAttention if i in windowed else RotaryAttention
-            args = self.attn_cfg | (window_args if i in windowed else {})
-            attn = attention(self.embed_dims, num_heads, **args)
+            attention, args = self._attention_of(i)
+            attn = attention(self.embed_dims, num_heads, **self.attn_cfg, **args)
             self.blocks.append(
                 VisionLLaMABlock(self.embed_dims, attn, norm_cfg=norm_cfg, drop_path=rate, **self.block_cfg)
             )
@@ -107,16 +112,24 @@ class VisionLLaMA(RotaryBackbone):
         )
         self._freeze()
 
-    def _read_window(self, window: dict | None) -> tuple[int | None, set[int], dict]:
+    def _read_window(self, window: dict | None) -> dict | None:
         if window is None:
-            return None, set(), {}
-        check_keys("window", window, ("size", "global_blocks", "mask_padding"))
-        side = window.get("size", 0)
-        if side < 1 or self.with_cls_token:
+            return None
+        check_keys("window", window, ("size", "global_blocks", "mask_padding", "global_attn"))
+        if window.get("size", 0) < 1 or self.with_cls_token:
             raise ValueError(f"window needs a positive size and a model without class token, got {window}")
-        outside = resolve_indices(window.get("global_blocks", ()), self.num_layers, "global block")
-        args = dict(window_size=side, mask_padding=window.get("mask_padding", True))
-        return side, set(range(self.num_layers)) - set(outside), args
+        check_keys("window.global_attn", window.get("global_attn", ()), ("ratio", "summary"))
+        blocks = resolve_indices(window.get("global_blocks", ()), self.num_layers, "global block")
+        return window | dict(global_blocks=blocks)
+
+    def _attention_of(self, index: int) -> tuple[type[RotaryAttention], dict]:
+        if self.window is None:
+            return RotaryAttention, {}
+        if index not in self.window["global_blocks"]:
+            size, masked = self.window["size"], self.window.get("mask_padding", True)
+            return WindowAttention, dict(window_size=size, mask_padding=masked)
+        summary = self.window.get("global_attn")
+        return (SubsampledAttention, summary) if summary else (RotaryAttention, {})
 
     def _norm_names(self) -> list[str]:
         single = {"shared": ["all"], "last": ["all"], "both": ["last", "all"], "none": []}
@@ -153,17 +166,11 @@ class VisionLLaMA(RotaryBackbone):
         return self.pos_embed(x, hw) if early else x, hw
 
     def _tables(self, hw: Grid, device: torch.device) -> dict[type, Tables | None]:
-        if self.rope is None:
-            return {RotaryAttention: None, WindowAttention: None}
         position_N2 = grid_positions(hw, device)
-        if self.with_cls_token:
+        if self.with_cls_token and self.rope is not None:
             position_N2 = torch.cat((self.rope.class_token(hw, device), position_N2))
-        tables = {
-            RotaryAttention: self.rope.tables(position_N2, hw=hw, scale=self.rope.scale(hw, self.train_hw))
-        }
-        if self.window_size:
-            tables[WindowAttention] = self.rope.window_tables(self.window_size, device)
-        return tables
+        attentions = (block.attn for block in self.blocks)
+        return rotary_tables(self.rope, attentions, position_N2, hw, self.train_hw)
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
         if self.out_norm == "both" and index == self.num_layers - 1:

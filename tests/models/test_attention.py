@@ -53,15 +53,35 @@ def test_windows_do_not_see_each_other() -> None:
     assert not torch.allclose(out[:, :4, :4], out_changed[:, :4, :4], atol=1e-3)
 
 
+@pytest.mark.parametrize("summary", ["conv", "depthwise", "mean"])
 @pytest.mark.parametrize("hw", [(8, 8), (5, 9), (2, 3)])
-def test_every_token_reaches_a_summary_also_at_a_ragged_edge(hw: tuple[int, int]) -> None:
+def test_every_token_reaches_a_summary_also_at_a_ragged_edge(hw: tuple[int, int], summary: str) -> None:
     torch.manual_seed(0)
-    attn = SubsampledAttention(DIMS, HEADS, 4)
+    attn = SubsampledAttention(DIMS, HEADS, 4, summary=summary)
     rope = RoPE2D(DIMS // HEADS, HEADS)
     tables = rope.tables(grid_positions(hw), summary_positions(hw, 4), hw=hw)
     x = tokens(hw, batch=1).requires_grad_()
     attn(x, hw, tables)[:, 0].sum().backward()  # the first query alone
     assert (x.grad.abs().amax(dim=-1) > 0).all()
+
+
+def test_a_depthwise_summary_of_equal_weights_and_no_norm_is_the_mean() -> None:
+    torch.manual_seed(0)
+    mean, conv, hw = (
+        *(SubsampledAttention(DIMS, HEADS, 2, summary=x) for x in ("mean", "depthwise")),
+        (4, 6),
+    )
+    conv.load_state_dict(mean.state_dict(), strict=False)
+    conv.norm = torch.nn.Identity()
+    torch.nn.init.constant_(conv.summary.weight, 1 / 4)
+    torch.nn.init.zeros_(conv.summary.bias)
+    tables = RoPE2D(DIMS // HEADS, HEADS).tables(grid_positions(hw), summary_positions(hw, 2), hw=hw)
+    torch.testing.assert_close(mean(tokens(hw), hw, tables), conv(tokens(hw), hw, tables))
+
+
+def test_an_unknown_summary_is_an_error_that_lists_the_choices() -> None:
+    with pytest.raises(ValueError, match="conv, depthwise or mean, got 'max'"):
+        SubsampledAttention(DIMS, HEADS, 2, summary="max")
 
 
 def test_grouped_queries_equal_full_attention_with_repeated_keys() -> None:

@@ -108,6 +108,39 @@ def test_maps_equal_the_original_mae_and_vitdet_encoders(name: str) -> None:
         case.check(f"feat{index}", map_BDHW)
 
 
+@pytest.mark.parametrize(("name", "summary"), [("vitdet_v1", "depthwise"), ("vitdet_v1_avg", "mean")])
+def test_maps_equal_the_original_vitdet_encoders_with_sub_sampled_keys(name: str, summary: str) -> None:
+    case = load_case(name)
+    spec = case.spec["constructor"]
+    arch = {key: spec["arch"][key] for key in ("embed_dims", "num_layers", "num_heads")}
+    outside = sorted(set(range(arch["num_layers"])) - set(spec["window_block_indexes"]))
+    model = VisionLLaMA(
+        arch,
+        img_size=spec["img_size"],
+        patch_size=spec["patch_size"],
+        rope=dict(type="RoPE2D", key_positions="released"),
+        ffn=dict(type="SwiGLU", hidden_dims=256, bias=True),
+        layer_scale=None,
+        window=dict(
+            size=spec["window_size"],
+            global_blocks=outside,
+            mask_padding=False,
+            global_attn=dict(ratio=4, summary=summary),
+        ),
+        out_type="featmap",
+        out_indices=spec["out_indices"],
+    )
+    weights = dict(case.weights)
+    for index in outside:
+        for part in ("weight", "bias"):
+            fused, dims = weights.pop(f"blocks.{index}.attn.qkv.{part}"), arch["embed_dims"]
+            weights[f"blocks.{index}.attn.q.{part}"] = fused[:dims]
+            weights[f"blocks.{index}.attn.kv.{part}"] = fused[dims:]
+    model.load_state_dict(weights, strict=True)
+    for index, map_BDHW in zip(spec["out_indices"], model.eval()(case.inputs["x"]), strict=True):
+        case.check(f"feat{index}", map_BDHW)
+
+
 @pytest.mark.parametrize(
     ("name", "out_norm"),
     [("mmp_avg_nonorm", "shared"), ("mmp_avg_norm", "both"), ("mmp_featmap_norm", "last")],
