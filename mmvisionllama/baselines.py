@@ -3,10 +3,20 @@
 import math
 from typing import Any
 
+import torch
 from mmpretrain.models import ViTSAM
+from mmpretrain.models.backbones.vit_sam import TransformerEncoderLayer
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.registry import MODELS
+
+
+class _RecomputedLayer(TransformerEncoderLayer):
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        return checkpoint(super().forward, x, use_reentrant=False)
 
 
 @MODELS.register_module()
@@ -15,10 +25,18 @@ class ViTDet(ViTSAM):
 
     mmpretrain's image encoder of SAM is this network; it cannot load positions that begin with the place of a
     class token, as those of MAE do.
+
+    Args:
+        with_cp: Recompute each layer's activations in the backward pass.
+        kwargs: See mmpretrain's ViTSAM.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, with_cp: bool = False, **kwargs: Any) -> None:
         super().__init__(**{"out_channels": 0, "out_type": "featmap", **kwargs})
+        if with_cp:
+            for layer in self.layers:
+                # A wrapper around the layer would change the names of its weights.
+                layer.__class__ = _RecomputedLayer
 
     def _prepare_pos_embed(
         self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any

@@ -4,6 +4,7 @@ Beside the standard library this file imports mmengine alone: an ImportError rai
 is swallowed by mmengine and would come back as "not in the registry".
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 from mmengine.registry import (
@@ -42,7 +43,9 @@ def _child(parent: Registry, *locations: str) -> Registry:
     return Registry(parent.name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{x}" for x in locations])
 
 
-MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "baselines")
+# mmdet is an extra.
+_DETECTION = ("detection",) if find_spec("mmdet") else ()
+MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "baselines", *_DETECTION)
 DATASETS = _child(MMENGINE_DATASETS, "datasets.seg")
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading", "datasets.masks", "datasets.three_augment")
 HOOKS = _child(MMENGINE_HOOKS, "engine", "pretrain")

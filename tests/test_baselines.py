@@ -28,3 +28,17 @@ def test_vitdet_gives_one_map_of_its_own_width_at_any_size() -> None:
     model = ViTDet(arch=ARCH | dict(global_attn_indexes=[2]), img_size=32, patch_size=8, window_size=2)
     (out,) = model(torch.randn(1, 3, 40, 24))
     assert out.shape == (1, 32, 5, 3)
+
+
+def test_vitdet_has_the_same_weights_and_gradients_when_it_recomputes_activations() -> None:
+    arch, img = ARCH | dict(global_attn_indexes=[2]), torch.randn(1, 3, 32, 32)
+    models = [
+        ViTDet(arch=arch, img_size=32, patch_size=8, window_size=2, with_cp=with_cp)
+        for with_cp in (False, True)
+    ]
+    models[1].load_state_dict(models[0].state_dict(), strict=True)
+    for model in models:
+        model(img)[0].square().sum().backward()
+    for (name, ours), (other, theirs) in zip(*(x.named_parameters() for x in models), strict=True):
+        assert (name, ours.grad is None) == (other, theirs.grad is None)
+        assert ours.grad is None or torch.equal(ours.grad, theirs.grad), name

@@ -1,7 +1,5 @@
 # Mask R-CNN on a simple feature pyramid from one map of stride 16 (ViTDet). Baselines put their backbone in.
-_base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
-# Left in the host's file, read by nothing.
-unchecked = ["model.train_cfg.rpn.debug", "model.train_cfg.rcnn.debug"]
+_base_ = "./mask_rcnn.py"
 
 _norm = dict(type="mmvisionllama.LN2d", eps=1e-6)
 model = dict(
