@@ -1,9 +1,11 @@
-"""Compare the speed, memory and size of backbones in one interleaved run.
+"""Compare the speed, memory and size of backbones or detectors in one interleaved run.
 
 The first model is the reference of the ratios (above 1: faster than it):
 
     python tools/benchmark.py "mmpretrain.DeiT3(arch='small', img_size=224)" \
         "mmvisionllama.VisionLLaMA(arch='small')" --size 224 --batch 8
+    python tools/benchmark.py configs/det/vit_vitdet_coco_100e.py \\
+        "configs/det/visionllama_vitdet_coco.py model.backbone.with_cp=True" --whole --size 1024 --batch 1
 """
 
 import argparse
@@ -24,6 +26,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", help="config files, or registered types written as calls")
+    parser.add_argument("--whole", action="store_true", help="detectors with losses, not backbones alone")
     parser.add_argument("--size", type=int, nargs="+", default=[224], help="image side, or height and width")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--modes", nargs="+", choices=("forward", "train"), default=["forward", "train"])
@@ -49,7 +52,7 @@ def main() -> None:
 
     console = Console()
     try:
-        models = [parse_model(text) for text in args.models]
+        models = [parse_model(text, whole=args.whole) for text in args.models]
     except ValueError as error:
         sys.exit(f"error: {error}")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")

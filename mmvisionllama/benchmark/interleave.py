@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
+from mmvisionllama.benchmark.specs import Subject
 from mmvisionllama.benchmark.worker import serve
 
 
@@ -56,7 +57,7 @@ class Measurement:
 
 
 def measure(
-    models: Sequence[dict[str, Any]],
+    models: Sequence[Subject],
     setting: Setting,
     *,
     rounds: int = 15,
@@ -87,7 +88,7 @@ def measure(
 
 
 @contextmanager
-def _workers(models: Sequence[dict[str, Any]], setting: Setting) -> Iterator[list[Connection]]:
+def _workers(models: Sequence[Subject], setting: Setting) -> Iterator[list[Connection]]:
     spawn = multiprocessing.get_context("spawn")
     # An idle process must not spin on the cores of the one whose turn it is.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -109,11 +110,11 @@ def _workers(models: Sequence[dict[str, Any]], setting: Setting) -> Iterator[lis
             process.terminate()
 
 
-def _answer(pipe: Connection, model: dict[str, Any]) -> Any:
+def _answer(pipe: Connection, model: Subject) -> Any:
     try:
         kind, value = pipe.recv()
     except EOFError:
         kind, value = "error", "its process died (out of memory?)"
     if kind == "error":
-        raise RuntimeError(f"{model} failed: {value}")
+        raise RuntimeError(f"{model.name} failed: {value}")
     return value

@@ -1,4 +1,4 @@
-"""One backbone in a process of its own, which works only when it is asked to."""
+"""One model in a process of its own, which works only when it is asked to."""
 
 import resource
 import time
@@ -7,19 +7,22 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvisionllama import compat
+from mmvisionllama.benchmark.specs import Subject
+
+Forward = Callable[[], Tensor | Iterable[Any]]
 
 
-def serve(connection: Connection, model_cfg: dict, setting: dict[str, Any]) -> None:
+def serve(connection: Connection, subject: Subject, setting: dict[str, Any]) -> None:
     """Build the model, say its size, then answer each request with the seconds that one step took."""
     try:
         compat.prepare()
         torch.set_num_threads(setting["threads"])
-        model, idle = _build(model_cfg, setting["device"]), _peak_bytes(setting["device"])
+        model, idle = _build(subject, setting["device"]), _peak_bytes(setting["device"])
         connection.send(("ready", sum(parameter.numel() for parameter in model.parameters())))
-        step = _step(model, setting)
+        step = _step(model, _forward_detector if subject.whole else _forward_backbone, setting)
         while connection.recv():
             start = time.perf_counter()
             step()
@@ -30,32 +33,56 @@ def serve(connection: Connection, model_cfg: dict, setting: dict[str, Any]) -> N
         connection.send(("error", f"{type(error).__name__}: {error}"))
 
 
-def _build(model_cfg: dict, device: str) -> torch.nn.Module:
+def _build(subject: Subject, device: str) -> nn.Module:
+    from mmengine.config import ConfigDict
     from mmengine.registry import MODELS, init_default_scope
 
-    init_default_scope("mmvisionllama")
+    init_default_scope(subject.scope)
     torch.manual_seed(0)
-    return MODELS.build(model_cfg).to(device)
+    return MODELS.build(ConfigDict(subject.model)).to(device)
 
 
-def _step(model: torch.nn.Module, setting: dict[str, Any]) -> Callable[[], None]:
+def _step(
+    model: nn.Module, make_forward: Callable[[nn.Module, dict], Forward], setting: dict[str, Any]
+) -> Callable[[], None]:
     device, training = setting["device"], setting["mode"] == "train"
-    img = torch.randn(setting["batch"], 3, *setting["size"], device=device)
     model.train(training)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) if training else None
-    forward = torch.compile(model) if setting["compile"] else model
+    forward = make_forward(model, setting)
     autocast = torch.autocast(device, torch.bfloat16, enabled=setting["amp"])
 
     def step() -> None:
         with torch.set_grad_enabled(training), autocast:
-            outs = forward(img)
-            loss = sum(out.float().square().mean() for out in _tensors(outs)) if training else None
+            outs = forward()
         if training:
-            loss.backward()
+            sum(out.float().sum() for out in _tensors(outs)).backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     return step
+
+
+def _forward_backbone(model: nn.Module, setting: dict[str, Any]) -> Forward:
+    img = torch.randn(setting["batch"], 3, *setting["size"], device=setting["device"])
+    compiled = torch.compile(model) if setting["compile"] else model
+    return lambda: [out.float().square().mean() for out in _tensors(compiled(img))]
+
+
+def _forward_detector(model: nn.Module, setting: dict[str, Any]) -> Forward:
+    """Compute the losses of random images with eight random objects each, or the predictions for them."""
+    from mmdet.testing import demo_mm_inputs
+
+    if setting["compile"]:
+        model.backbone.compile()
+    num_classes, batch = model.roi_head.bbox_head.num_classes, setting["batch"]
+    shape, counts = (3, *setting["size"]), [8] * batch
+    data = demo_mm_inputs(
+        batch, shape, counts, num_classes, with_mask=model.roi_head.with_mask, device=setting["device"]
+    )
+    inputs = model.data_preprocessor(data, training=model.training)
+    if not model.training:
+        return lambda: model(**inputs, mode="tensor")
+    return lambda: model.parse_losses(model(**inputs, mode="loss"))[0]
 
 
 def _tensors(outs: Tensor | Iterable[Any]) -> Iterable[Tensor]:

@@ -5,19 +5,50 @@ from pathlib import Path
 
 import pytest
 
-from mmvisionllama.benchmark import Measurement, Setting, measure, parse_model
+from mmvisionllama.benchmark import Measurement, Setting, Subject, measure, parse_model
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def test_a_model_is_read_from_a_call_with_literal_arguments() -> None:
     text = "mmpretrain.SVT(arch='small', out_indices=(0, 1))"
-    assert parse_model(text) == dict(type="mmpretrain.SVT", arch="small", out_indices=(0, 1))
+    assert parse_model(text) == Subject(text, dict(type="mmpretrain.SVT", arch="small", out_indices=(0, 1)))
 
 
 def test_a_model_is_read_from_the_backbone_of_a_config() -> None:
-    model = parse_model(str(REPOSITORY / "configs/seg/visionllama_upernet_ade20k.py"))
-    assert model["type"] == "mmvisionllama.VisionLLaMA"
+    subject = parse_model(str(REPOSITORY / "configs/seg/visionllama_upernet_ade20k.py"))
+    assert subject.model["type"] == "mmvisionllama.VisionLLaMA"
+
+
+VITDET = "configs/det/visionllama_tiny_vitdet_digitscenes.py"
+
+
+def test_options_after_a_config_change_its_model() -> None:
+    plain, changed = parse_model(VITDET), parse_model(f"{VITDET} model.backbone.with_cp=True")
+    assert "with_cp" not in plain.model
+    assert changed.model["with_cp"] is True
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("configs/cls/visionllama_tiny_digitscenes.py", "only detectors are measured as a whole"),
+        ("mmpretrain.SVT(arch='small')", "is a backbone; a whole model is that of a config file"),
+        (f"{VITDET} with_cp", "options of .* are written key=value, got 'with_cp'"),
+    ],
+)
+def test_what_is_no_whole_model_is_an_error_that_says_why(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_model(text, whole=True)
+
+
+def test_a_detector_is_measured_with_its_losses_with_and_without_recomputed_activations() -> None:
+    subjects = [parse_model(VITDET, whole=True)]
+    subjects.append(parse_model(f"{VITDET} model.backbone.with_cp=True", whole=True))
+    figures = measure(subjects, Setting("train", (128, 192), 4, threads=1, amp=True), rounds=2, warmup=0)
+    assert figures[0].parameters == figures[1].parameters > 1e6
+    assert [len(figure.seconds) for figure in figures] == [2, 2]
+    assert figures[0].memory > 0
 
 
 @pytest.mark.parametrize("text", ["DeiT3", "DeiT3('small')", "DeiT3(arch=x)", "DeiT3(arch=", "1"])
@@ -34,8 +65,8 @@ def test_rates_are_compared_round_by_round() -> None:
 
 def test_a_failing_model_is_named_with_its_error() -> None:
     setting = Setting("forward", (32, 32), 1, threads=1)
-    with pytest.raises(RuntimeError, match=r"'arch': 'tinny'.*Did you mean 'tiny'"):
-        measure([dict(type="mmvisionllama.VisionLLaMA", arch="tinny")], setting, rounds=1)
+    with pytest.raises(RuntimeError, match=r"VisionLLaMA\(arch='tinny'\) failed.*Did you mean 'tiny'"):
+        measure([parse_model("mmvisionllama.VisionLLaMA(arch='tinny')")], setting, rounds=1)
 
 
 def test_the_tool_reports_rate_memory_and_parameters_of_every_model(tmp_path: Path) -> None:
