@@ -19,7 +19,7 @@ model = dict(
         img_size=64,
         out_type="featmap",
         out_indices=(0, 1, 2, 3),
-        window=dict(size=8),  # divides the 16 x 16 grid of the first stage
+        window=dict(size=4),  # divides the maps of 16, 8 and 4 tokens
         layer_scale=None,
     ),
     neck=dict(type="FPN", in_channels=[32, 64, 128, 160], out_channels=64, num_outs=4),
