@@ -26,6 +26,7 @@ setup(
         "onedl-mmpretrain>=1.3.6,<1.4",
         "onedl-mmsegmentation>=1.4.2,<1.5",
         "einops>=0.8,<0.9",
+        "safetensors>=0.6,<0.9",
         "numpy>=2.1,<2.3",
         "opencv-python>=4.12,<4.13",
         "pillow>=12,<14",
@@ -33,12 +34,14 @@ setup(
         "scipy>=1.15,<2",
         "scikit-learn>=1.7,<2",
         "scikit-image>=0.25,<0.27",
+        "torchdiffeq>=0.2.5,<0.3",
+        "torch-fidelity>=0.4,<0.5",
         "rich>=14,<16",
         "tensorboard>=2.20,<3",
     ],
     extras_require={
         "det": ["onedl-mmdetection>=3.5.1,<3.6", "pycocotools>=2.0.10,<2.1", "faster-coco-eval>=1.7,<2"],
-        "gen": ["diffusers>=0.42,<0.43", "torchdiffeq>=0.2.5,<0.3"],
+        "gen": ["diffusers>=0.42,<0.43"],
         "dev": ["pytest>=9,<10", "ruff>=0.17,<0.18"],
     },
 )
