@@ -14,6 +14,9 @@ from mmengine.registry import (
     HOOKS as MMENGINE_HOOKS,
 )
 from mmengine.registry import (
+    LOOPS as MMENGINE_LOOPS,
+)
+from mmengine.registry import (
     METRICS as MMENGINE_METRICS,
 )
 from mmengine.registry import (
@@ -24,6 +27,9 @@ from mmengine.registry import (
 )
 from mmengine.registry import (
     OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS,
+)
+from mmengine.registry import (
+    RUNNERS as MMENGINE_RUNNERS,
 )
 from mmengine.registry import (
     TRANSFORMS as MMENGINE_TRANSFORMS,
@@ -45,13 +51,21 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 # mmdet is an extra.
 _DETECTION = ("detection",) if find_spec("mmdet") else ()
-MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "baselines", *_DETECTION)
-DATASETS = _child(MMENGINE_DATASETS, "datasets.seg")
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, "datasets.loading", "datasets.masks", "datasets.three_augment")
-HOOKS = _child(MMENGINE_HOOKS, "engine", "pretrain")
+MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "generation", "evaluation", "baselines", *_DETECTION)
+DATASETS = _child(MMENGINE_DATASETS, "datasets.seg", "datasets.digits")
+TRANSFORMS = _child(
+    MMENGINE_TRANSFORMS,
+    "datasets.loading",
+    "datasets.masks",
+    "datasets.three_augment",
+    "datasets.center_crop",
+)
+HOOKS = _child(MMENGINE_HOOKS, "engine", "pretrain", "generation")
+LOOPS = _child(MMENGINE_LOOPS, "engine")
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
-METRICS = _child(MMENGINE_METRICS, "evaluation", "pretrain")
+METRICS = _child(MMENGINE_METRICS, "evaluation", "pretrain", "generation")
+RUNNERS = _child(MMENGINE_RUNNERS, "engine")
 VISUALIZERS = _child(MMENGINE_VISUALIZERS, "engine")
 
 

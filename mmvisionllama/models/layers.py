@@ -1,6 +1,7 @@
 """The VisionLLaMA block and what it is made of: feed-forwards, norms, absolute positions."""
 
 from collections.abc import Collection
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -80,18 +81,28 @@ class GELUFFN(nn.Module):
 
     Args:
         hidden_dims: None: ``expand`` x ``embed_dims``.
+        approximate: ``none``, or ``tanh`` as in DiT and SiT.
     """
 
     def __init__(
-        self, embed_dims: int, *, hidden_dims: int | None = None, expand: float = 4.0, bias: bool = True
+        self,
+        embed_dims: int,
+        *,
+        hidden_dims: int | None = None,
+        expand: float = 4.0,
+        bias: bool = True,
+        approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
         hidden_dims = hidden_dims or int(expand * embed_dims)
         self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x)))
+        return self.down(F.gelu(self.up(x), approximate=self.approximate))
 
 
 class VisionLLaMABlock(nn.Module):

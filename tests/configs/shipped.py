@@ -26,7 +26,7 @@ def build(cfg: Config) -> nn.Module:
     """Build the model of a config, without memory for its weights where that is possible."""
     init_default_scope(cfg.default_scope)
     # Swin and Twins read values while they are built.
-    kind = cfg.model.backbone.type.removeprefix("mmpretrain.")
+    kind = cfg.model.get("backbone", cfg.model).type.removeprefix("mmpretrain.")
     with torch.device("cpu" if kind in ("SwinTransformer", "SVT") else "meta"):
         return MODELS.build(cfg.model)
 

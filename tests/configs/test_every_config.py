@@ -16,6 +16,7 @@ HOSTS = {
     "ablation": "mmpretrain",
     "seg": "mmseg",
     "det": "mmdet",
+    "gen": "mmpretrain",
 }
 LONGEST_LEAF = 45
 every_config = pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,9 @@
+# 2,352,000 iterations of DiT and SiT at batch 256.
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.0),
+)
+param_scheduler = [dict(type="ConstantLR", factor=1.0, begin=0, end=2_352_000, by_epoch=False)]
+train_cfg = dict(by_epoch=False, max_iters=2_352_000, val_interval=49_000)
+val_cfg = dict()
+test_cfg = dict()

@@ -1,0 +1,16 @@
+"""DiT-B/4 generates ImageNet-1K, 256 px.
+
+tools/train.sh configs/gen/dit_base_p4_in1k_256.py --amp
+
+8 GPUs x 32 images. FID-50K 68.38 without guidance, 45.38 at scale 1.5: 250 steps of DDPM
+(paper, Tab. 1).
+"""
+
+_base_ = [
+    "../_base_/models/dit.py",
+    "../_base_/datasets/imagenet_gen_256.py",
+    "../_base_/schedules/gen_400k.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/gen.py",
+]
+model = dict(network=dict(arch="base", patch_size=4, block="vit"))

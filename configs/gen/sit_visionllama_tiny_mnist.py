@@ -1,0 +1,15 @@
+"""SiT-LLaMA-tiny generates MNIST, 28 px, from random values.
+
+tools/train.sh configs/gen/sit_visionllama_tiny_mnist.py
+
+One process on two CPU cores, 64 images.
+"""
+
+_base_ = [
+    "../_base_/models/sit_tiny.py",
+    "../_base_/datasets/mnist_gen.py",
+    "../_base_/schedules/gen_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/gen_tiny.py",
+]
+model = dict(network=dict(input_size=28, patch_size=4))

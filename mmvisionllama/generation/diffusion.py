@@ -1,0 +1,191 @@
+"""Gaussian diffusion: a network that predicts the noise of a step, and perhaps its variance (DDPM, iDDPM)."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmvisionllama.models.backbone import choose
+from mmvisionllama.registry import MODELS
+
+_LEVELS = 255  # an 8-bit pixel in [-1, 1] stands for an interval of 2/255
+
+
+class NoiseSchedule:
+    """The numbers of every step, float64 on the CPU; step 0 is the least noisy.
+
+    Args:
+        beta_T: Variance that each step adds.
+        time_T: What the network counts each step as; None: its index.
+    """
+
+    def __init__(self, beta_T: Tensor, time_T: Tensor | None = None) -> None:
+        self.time_T = torch.arange(len(beta_T)) if time_T is None else time_T
+        self.beta_T = beta_T.double()
+        self.signal_T = (1 - self.beta_T).cumprod(0)  # share of the variance that is signal, "alpha bar"
+        self.signal_before_T = torch.cat((self.signal_T.new_ones(1), self.signal_T[:-1]))
+        noise_T, noise_before_T = 1 - self.signal_T, 1 - self.signal_before_T
+        variance_T = self.beta_T * noise_before_T / noise_T
+        # The last step before the data has none, so its logarithm is that of the second.
+        least = variance_T[1:2] if len(beta_T) > 1 else self.beta_T
+        self.posterior_log_variance_T = torch.cat((least, variance_T[1:])).log()
+        self.clean_share_T = self.beta_T * self.signal_before_T.sqrt() / noise_T
+        self.noisy_share_T = (1 - self.beta_T).sqrt() * noise_before_T / noise_T
+
+    def __len__(self) -> int:
+        return len(self.beta_T)
+
+    def respaced(self, steps: Sequence[int]) -> "NoiseSchedule":
+        """Keep these steps alone, ascending: a shorter process of the same noise levels (iDDPM, Sec. 4)."""
+        kept = torch.as_tensor(steps)
+        signal_T = self.signal_T[kept]
+        before_T = torch.cat((signal_T.new_ones(1), signal_T[:-1]))
+        return NoiseSchedule(1 - signal_T / before_T, self.time_T[kept])
+
+
+class Reverse(NamedTuple):
+    """What a network says of the step before: a Gaussian, and the clean data that it amounts to."""
+
+    mean: Tensor
+    log_variance: Tensor
+    clean: Tensor
+
+
+@MODELS.register_module()
+class GaussianDiffusion:
+    """Train the network to tell the noise of a random step (DDPM), and its variance too (iDDPM).
+
+    Args:
+        schedule: ``linear``: variances from 1e-4 to 0.02, for 1,000 steps; ``cosine``: iDDPM, Eq. 17.
+        num_steps: Steps from data to noise.
+        variance: ``learned_range``: a second output per channel interpolates between the two bounds, trained
+            by the variational bound in bits per dimension; ``posterior`` or ``beta``: one of these bounds.
+
+    Raises:
+        ValueError: for an unknown choice, or fewer than two steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: Literal["linear", "cosine"] = "linear",
+        num_steps: int = 1000,
+        variance: Literal["learned_range", "posterior", "beta"] = "learned_range",
+    ) -> None:
+        if num_steps < 2:
+            raise ValueError(f"num_steps must be at least 2, got {num_steps}")
+        choose("schedule", schedule, ("linear", "cosine"))
+        self.schedule = NoiseSchedule({"linear": linear_betas, "cosine": cosine_betas}[schedule](num_steps))
+        self.variance = choose("variance", variance, ("learned_range", "posterior", "beta"))
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network that are needed for every channel."""
+        return 2 if self.variance == "learned_range" else 1
+
+    def times(self, uniform_B: Tensor) -> Tensor:
+        """Turn numbers in [0, 1) into steps of training."""
+        return (uniform_B * len(self.schedule)).long().clamp(max=len(self.schedule) - 1)
+
+    def diffuse(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
+        """Give data the noise of a step."""
+        signal = _at(self.schedule.signal_T.sqrt(), step_B, x)
+        return signal * x + _at((1 - self.schedule.signal_T).sqrt(), step_B, x) * noise
+
+    def loss(
+        self, network: nn.Module, x: Tensor, label_B: Tensor, step_B: Tensor, noise: Tensor
+    ) -> dict[str, Tensor]:
+        """Compare the predicted with the real noise; each loss is (B,), their sum is what is minimised.
+
+        Returns:
+            ``loss_mse``, and ``loss_vb`` where the variance is learned. The bound's gradient reaches the
+            variance alone (iDDPM, Sec. 3.1).
+        """
+        noisy = self.diffuse(x, step_B, noise)
+        output = network(noisy, step_B, label_B)
+        predicted, rest = output.split((x.shape[1], output.shape[1] - x.shape[1]), dim=1)
+        losses = {"loss_mse": (predicted - noise).square().flatten(1).mean(1)}
+        if self.variance == "learned_range":
+            output = torch.cat((predicted.detach(), rest), dim=1)
+            losses["loss_vb"] = self._bound(output, x, noisy, step_B)
+        return losses
+
+    def reverse(
+        self,
+        output: Tensor,
+        noisy: Tensor,
+        step_B: Tensor,
+        *,
+        schedule: NoiseSchedule | None = None,
+        clip: bool = False,
+    ) -> Reverse:
+        """Turn an output of the network into the distribution of the step before.
+
+        Args:
+            schedule: The respaced one that ``step_B`` counts in; None: that of the training.
+            clip: Hold the clean data in [-1, 1].
+        """
+        schedule = schedule or self.schedule
+        channels = noisy.shape[1]
+        signal_T = schedule.signal_T
+        clean = _at(signal_T.rsqrt(), step_B, noisy) * noisy
+        clean = clean - _at((1 / signal_T - 1).sqrt(), step_B, noisy) * output[:, :channels]
+        clean = clean.clamp(-1, 1) if clip else clean
+        lower = _at(schedule.posterior_log_variance_T, step_B, noisy)
+        upper = _at(schedule.beta_T.log(), step_B, noisy)
+        if self.variance == "learned_range":
+            share = (output[:, channels : 2 * channels] + 1) / 2
+            log_variance = share * upper + (1 - share) * lower
+        else:
+            log_variance = (lower if self.variance == "posterior" else upper).expand_as(noisy)
+        return Reverse(self._mean(clean, noisy, step_B, schedule), log_variance, clean)
+
+    def _mean(self, clean: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
+        share = _at(schedule.clean_share_T, step_B, noisy)
+        return share * clean + _at(schedule.noisy_share_T, step_B, noisy) * noisy
+
+    def _bound(self, output: Tensor, x: Tensor, noisy: Tensor, step_B: Tensor) -> Tensor:
+        """Give the term of the variational bound for each step, (B,) in bits per dimension."""
+        mean, log_variance, _ = self.reverse(output, noisy, step_B)
+        true_mean = self._mean(x, noisy, step_B, self.schedule)
+        true_log_variance = _at(self.schedule.posterior_log_variance_T, step_B, x)
+        difference = true_log_variance - log_variance
+        divergence = (difference.exp() - 1 - difference) / 2
+        divergence = divergence + (true_mean - mean).square() * (-log_variance).exp() / 2
+        first = (step_B == 0)[:, None, None, None]
+        nats = torch.where(first, -_log_likelihood(x, mean, log_variance), divergence)
+        return nats.flatten(1).mean(1) / math.log(2)
+
+
+def linear_betas(num_steps: int) -> Tensor:
+    """Give variances that grow linearly, such that any number of steps ends in the same noise (DDPM)."""
+    return torch.linspace(0.1 / num_steps, 20 / num_steps, num_steps, dtype=torch.float64).clamp(max=0.999)
+
+
+def cosine_betas(num_steps: int, *, offset: float = 0.008) -> Tensor:
+    """Give variances under which the signal falls as a squared cosine (iDDPM, Eq. 17)."""
+    time_T = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    signal_T = ((time_T + offset) / (1 + offset) * math.pi / 2).cos().square()
+    return (1 - signal_T[1:] / signal_T[:-1]).clamp(max=0.999)
+
+
+def _log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Give the logarithm of a Gaussian's mass in the interval that each 8-bit value of [-1, 1] stands for."""
+    precision = (-log_variance / 2).exp()
+    above = _normal_cdf(precision * (x - mean + 1 / _LEVELS))
+    below = _normal_cdf(precision * (x - mean - 1 / _LEVELS))
+    mass = torch.where(x < -0.999, above, torch.where(x > 0.999, 1 - below, above - below))
+    return mass.clamp(min=1e-12).log()
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    # The approximation of the published losses: GELU's.
+    return (1 + F.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def _at(table_T: Tensor, step_B: Tensor, like: Tensor) -> Tensor:
+    """Look up float64 numbers of steps, as float32 that broadcasts against ``like``."""
+    return table_T.float().to(like.device)[step_B][:, None, None, None]

@@ -1,0 +1,54 @@
+"""Classifier-free guidance: away from what the network says of no class, towards what it says of one."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmvisionllama.generation.network import DiT
+from mmvisionllama.models.backbone import choose
+
+Predict = Callable[[Tensor, Tensor], Tensor]  # noisy x and its times (B,) -> output of the network
+
+
+class Guidance:
+    """Bind labels, and guidance towards them, to a network.
+
+    Args:
+        scale: 1 is the network itself, at no cost; above 1 classes become more typical and less diverse.
+        channels: ``all``: every channel is guided; ``first_three``: the fourth latent channel is not, as in
+            the released code. Outputs that only tell a variance are never guided.
+
+    Raises:
+        ValueError: for an unknown choice.
+    """
+
+    def __init__(self, scale: float = 1.0, *, channels: Literal["all", "first_three"] = "all") -> None:
+        self.scale, self.channels = float(scale), choose("channels", channels, ("all", "first_three"))
+
+    def check(self, network: DiT) -> None:
+        """Refuse a network that knows no "any class".
+
+        Raises: ValueError
+        """
+        if self.scale != 1 and network.null_label is None:
+            raise ValueError(
+                f"guidance of scale {self.scale:g} needs a network trained with label_dropout > 0; this one "
+                "has label_dropout=0, so only scale 1 is possible"
+            )
+
+    def bind(self, network: DiT, label_B: Tensor) -> Predict:
+        """Give what predicts samples of these classes."""
+        self.check(network)
+        if self.scale == 1:
+            return lambda x, time_B: network(x, time_B, label_B)
+        labels = torch.cat((label_B, torch.full_like(label_B, network.null_label)))
+        guided = network.in_channels if self.channels == "all" else 3
+
+        def predict(x: Tensor, time_B: Tensor) -> Tensor:
+            toward, away = network(x.repeat(2, 1, 1, 1), time_B.repeat(2), labels).chunk(2)
+            mean = away[:, :guided] + self.scale * (toward[:, :guided] - away[:, :guided])
+            return torch.cat((mean, toward[:, guided:]), dim=1)
+
+        return predict

@@ -1,0 +1,229 @@
+"""The one network of DiT and SiT: blocks that time and class modulate (adaLN-Zero), LLaMA's or ViT's."""
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+from einops import rearrange
+from mmengine.model import BaseModule, ModuleList
+from mmengine.utils import to_2tuple
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from mmvisionllama.models.attention import RotaryAttention
+from mmvisionllama.models.backbone import choose, resolve_arch
+from mmvisionllama.models.layers import build_norm
+from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.registry import MODELS, build_component
+
+# S to XL: VisionLLaMA, Tab. 18, which are DiT's. Tiny is ours, for pixels and demonstrations.
+ARCHS = {
+    "tiny": dict(embed_dims=96, num_layers=6, num_heads=3),
+    "small": dict(embed_dims=384, num_layers=12, num_heads=6),
+    "base": dict(embed_dims=768, num_layers=12, num_heads=12),
+    "large": dict(embed_dims=1024, num_layers=24, num_heads=16),
+    "xlarge": dict(embed_dims=1152, num_layers=28, num_heads=16),
+}
+BLOCKS = {
+    "llama": dict(rope=dict(type="AS2DRoPE"), pos_embed=None, ffn=dict(type="SwiGLU")),
+    "vit": dict(
+        rope=None, pos_embed=dict(type="SinCosPosEmbed"), ffn=dict(type="GELUFFN", approximate="tanh")
+    ),
+}
+_NORM = dict(type="LN", eps=1e-6, elementwise_affine=False)
+
+
+@MODELS.register_module()
+class DiT(BaseModule):
+    """A diffusion transformer over patches of latents or pixels (DiT; VisionLLaMA, Sec. 3.3).
+
+    Of the frozen sine table that the release's LLaMA networks keep and never add, nothing is here, and ViT's
+    is computed: all parameters are trained, and as many as in the release (130,380,416 for DiT-LLaMA-B/4).
+
+    Args:
+        arch: A name of ``ARCHS``, or a dict with the same keys.
+        patch_size: Side of a patch, in latents or pixels.
+        input_size: Training size of the input, one side or (height, width): the anchor of auto-scaled
+            positions. Any size runs that patches divide.
+        num_classes: Classes; labels are 0 to ``num_classes`` - 1.
+        label_dropout: Share of labels that :meth:`drop_labels` replaces by ``null_label``, the class "any",
+            which guidance needs. 0: there is no such class.
+        learn_sigma: Give a second output for every input channel: what a learned variance needs. SiT's
+            published networks have it too, and an interpolant ignores it.
+        block: ``llama``: 2-D rotary positions and SwiGLU; ``vit``: the block of DiT and SiT, GELU and sines
+            and cosines added to the patches; or a dict of the components ``rope``, ``pos_embed`` and ``ffn``.
+        with_cp: Recompute each block's activations in the backward pass.
+
+    Raises:
+        ValueError: for an unknown size or block, or sides that patches do not divide.
+    """
+
+    default_init: ClassVar[tuple[dict, ...]] = (
+        dict(type="Xavier", layer="Linear", distribution="uniform", bias=0.0),
+        dict(type="Normal", layer="Embedding", std=0.02),
+    )
+
+    def __init__(
+        self,
+        arch: str | dict = "base",
+        *,
+        patch_size: int = 2,
+        input_size: int | tuple[int, int] = 32,
+        in_channels: int = 4,
+        num_classes: int = 1000,
+        label_dropout: float = 0.1,
+        learn_sigma: bool = True,
+        block: Literal["llama", "vit"] | dict = "llama",
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        user_cfg = init_cfg if isinstance(init_cfg, list) else [init_cfg] if init_cfg else []
+        super().__init__(init_cfg=[*self.default_init, *user_cfg])
+        sizes = resolve_arch(arch, ARCHS)
+        self.embed_dims, num_heads = sizes["embed_dims"], sizes["num_heads"]
+        if not 0 <= label_dropout < 1 or num_classes < 1:
+            raise ValueError(
+                f"need 0 <= label_dropout < 1 and num_classes >= 1, got {label_dropout} and {num_classes}"
+            )
+        self.patch_size, self.in_channels, self.with_cp = patch_size, in_channels, with_cp
+        self.input_hw: Grid = to_2tuple(input_size)
+        self.out_channels = in_channels * (2 if learn_sigma else 1)
+        self.num_classes, self.label_dropout = num_classes, label_dropout
+        self.train_hw = self._grid(self.input_hw)
+
+        parts = _resolve_block(block)
+        self.patch_embed = nn.Linear(in_channels * patch_size**2, self.embed_dims)
+        self.time_embed = TimeEmbed(self.embed_dims)
+        self.label_embed = nn.Embedding(num_classes + (label_dropout > 0), self.embed_dims)
+        self.blocks = ModuleList(
+            AdaLNBlock(self.embed_dims, num_heads, parts["ffn"]) for _ in range(sizes["num_layers"])
+        )
+        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads)
+        self.rope = parts["rope"] and build_component(parts["rope"], **heads)
+        table = dict(embed_dims=self.embed_dims, train_hw=self.train_hw)
+        self.pos_embed = parts["pos_embed"] and build_component(parts["pos_embed"], **table)
+        self.head = AdaLNHead(self.embed_dims, self.out_channels * patch_size**2)
+
+    @property
+    def null_label(self) -> int | None:
+        """The label that stands for no class, None in a network without label dropout."""
+        return self.num_classes if self.label_dropout else None
+
+    def drop_labels(self, label_B: Tensor) -> Tensor:
+        """Replace a random share of the labels by ``null_label``, for training."""
+        if not self.label_dropout:
+            return label_B
+        dropped_B = torch.rand(label_B.shape, device=label_B.device) < self.label_dropout
+        return label_B.masked_fill(dropped_B, self.null_label)
+
+    def forward(self, x: Tensor, time_B: Tensor, label_B: Tensor) -> Tensor:
+        """Predict from a noisy input, its time and its class.
+
+        Args:
+            x: (B, in_channels, height, width).
+            time_B: What the objective counts in: steps, or 0 (noise) to 1 (data).
+
+        Returns:
+            (B, out_channels, height, width), the dtype of ``x``.
+        """
+        hw, side = self._grid(x.shape[2:]), self.patch_size
+        patch_BNE = rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=side, q=side)
+        token = self.patch_embed(patch_BNE).to(x.dtype)
+        late = self.pos_embed is not None and self.pos_embed.after_first_block
+        if self.pos_embed is not None and not late:
+            token = self.pos_embed(token, hw)
+        condition_BD = self.time_embed(time_B) + self.label_embed(label_B)
+        tables = self._tables(hw, x.device)
+        for i, block in enumerate(self.blocks):
+            token = self._run(block, token, condition_BD, hw, tables)
+            if i == 0 and late:
+                token = self.pos_embed(token, hw)
+        out_BNE = self.head(token, condition_BD).to(x.dtype)
+        return rearrange(out_BNE, "b (h w) (p q c) -> b c (h p) (w q)", h=hw[0], p=side, q=side)
+
+    def _grid(self, sides: tuple[int, int]) -> Grid:
+        if min(sides) < self.patch_size or any(side % self.patch_size for side in sides):
+            raise ValueError(f"an input of {tuple(sides)} is no whole number of patches of {self.patch_size}")
+        return sides[0] // self.patch_size, sides[1] // self.patch_size
+
+    def _tables(self, hw: Grid, device: torch.device) -> Tables | None:
+        if self.rope is None:
+            return None
+        return self.rope.tables(grid_positions(hw, device), hw=hw, scale=self.rope.scale(hw, self.train_hw))
+
+    def _run(self, block: nn.Module, *args: Tensor | Grid | Tables | None) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(block, *args, use_reentrant=False)
+        return block(*args)
+
+
+def _resolve_block(block: str | dict) -> dict[str, dict | None]:
+    if isinstance(block, str):
+        return BLOCKS[choose("block", block, list(BLOCKS))]
+    if set(block) != set(BLOCKS["llama"]):
+        raise ValueError(f"a block dict has exactly the keys {sorted(BLOCKS['llama'])}, got {sorted(block)}")
+    return block
+
+
+class TimeEmbed(BaseModule):
+    """Cosines and sines of a time, and two layers over them."""
+
+    num_waves = 128
+
+    def __init__(self, embed_dims: int) -> None:
+        super().__init__(init_cfg=dict(type="Normal", layer="Linear", std=0.02))
+        self.up = nn.Linear(2 * self.num_waves, embed_dims)
+        self.down = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, time_B: Tensor) -> Tensor:
+        index = torch.arange(self.num_waves, device=time_B.device, dtype=torch.float32)
+        angle = time_B.float()[:, None] * (-math.log(10000.0) * index / self.num_waves).exp()
+        waves = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.up.weight.dtype)
+        return self.down(F.silu(self.up(waves)))
+
+
+class Modulation(BaseModule):
+    """Shifts, scales and gates from the condition, (B, 1, D) each; all 0 at first (adaLN-Zero)."""
+
+    def __init__(self, embed_dims: int, count: int) -> None:
+        super().__init__(init_cfg=dict(type="Constant", layer="Linear", val=0.0))
+        self.count = count
+        self.linear = nn.Linear(embed_dims, count * embed_dims)
+
+    def forward(self, condition_BD: Tensor) -> tuple[Tensor, ...]:
+        return self.linear(F.silu(condition_BD))[:, None].chunk(self.count, dim=-1)
+
+
+class AdaLNBlock(BaseModule):
+    """Attention and feed-forward whose norms and gates the condition sets (DiT, Fig. 3)."""
+
+    def __init__(self, embed_dims: int, num_heads: int, ffn: dict) -> None:
+        super().__init__()
+        self.norm1 = build_norm(_NORM, embed_dims)
+        self.attn = RotaryAttention(embed_dims, num_heads)
+        self.norm2 = build_norm(_NORM, embed_dims)
+        self.ffn = build_component(ffn, embed_dims=embed_dims)
+        self.modulation = Modulation(embed_dims, 6)
+
+    def forward(self, x: Tensor, condition_BD: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition_BD)
+        x = x + (gate1 * self.attn(_modulate(self.norm1(x), shift1, scale1), hw, tables)).to(x.dtype)
+        return x + (gate2 * self.ffn(_modulate(self.norm2(x), shift2, scale2))).to(x.dtype)
+
+
+class AdaLNHead(BaseModule):
+    """The modulated norm and the linear layer that end the network; 0 at first."""
+
+    def __init__(self, embed_dims: int, out_dims: int) -> None:
+        super().__init__(init_cfg=dict(type="Constant", layer="Linear", val=0.0))
+        self.norm = build_norm(_NORM, embed_dims)
+        self.modulation = Modulation(embed_dims, 2)
+        self.linear = nn.Linear(embed_dims, out_dims)
+
+    def forward(self, x: Tensor, condition_BD: Tensor) -> Tensor:
+        return self.linear(_modulate(self.norm(x), *self.modulation(condition_BD)))
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale) + shift

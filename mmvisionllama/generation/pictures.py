@@ -1,0 +1,47 @@
+"""What a generator draws of each class."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.registry import HOOKS
+
+_COLUMNS = 10
+
+
+@HOOKS.register_module()
+class SamplePicturesHook(PicturesHook):
+    """Draw generated images in rows of ten, each titled with its class."""
+
+    def __init__(self, number: int = 50, out_dir: str | None = None) -> None:
+        super().__init__(number, out_dir)
+
+    def keep(
+        self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Return the image, (img_h, img_w, channels), and the name of its class.
+
+        Raises:
+            TypeError: if the model generates nothing.
+        """
+        if "pred_img" not in sample:
+            raise self._refusal(sample, "pred_img")
+        label, names = int(sample.gt_label), metainfo.get("classes") or ()
+        title = names[label].split(",")[0] if label < len(names) else str(label)
+        return {"image": sample.pred_img.permute(1, 2, 0).cpu().numpy(), "title": title}
+
+    def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
+        """Draw a grid."""
+        columns = min(_COLUMNS, len(kept))
+        rows = -(-len(kept) // columns)
+        figure = Figure(figsize=(1.2 * columns, 1.45 * rows), dpi=100, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for ax in axes:
+            ax.set_axis_off()
+        for ax, one in zip(axes, kept, strict=False):
+            ax.imshow(one["image"], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            ax.set_title(one["title"], fontsize="x-small")
+        return figure
