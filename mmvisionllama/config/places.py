@@ -273,5 +273,6 @@ BY_NAME: Mapping[str, Rule] = {
     "DeepSpeedStrategy.fp16": _free,
     "DeepSpeedStrategy.zero_optimization": _free,
     "VPD.diffusion_cfg": _free,
+    "GenerationMetric.features": kind_for_components("model"),
     "LoRAModel.targets": keys(("type", "alpha", "rank", "drop_rate")),
 }
