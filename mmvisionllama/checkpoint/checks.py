@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmvisionllama.checkpoint.matching import Match, Shape, compare, hidden_prefix
 from mmvisionllama.checkpoint.reading import CheckpointError, read_checkpoint, weights_of
+from mmvisionllama.checkpoint.released import recognised
 
 
 def check_exact(model: nn.Module, path: str) -> None:
@@ -16,12 +17,27 @@ def check_exact(model: nn.Module, path: str) -> None:
 
     Raises: CheckpointError: listing the weights of either side that the other lacks.
     """
-    match = match_weights(model, weights_of(read_checkpoint(path, lazy=True), path))
+    weights = weights_of(read_checkpoint(path, lazy=True), path)
+    match = match_weights(model, weights)
     if not match.exact:
-        raise CheckpointError(
-            f"{path} is a checkpoint of another model:\n{match.describe()}\n"
-            "  Use the config it was trained with: a checkpoint of ours keeps it under ['meta']['cfg']"
+        fix = _conversion(weights) or (
+            "Use the config it was trained with: a checkpoint of ours keeps it under ['meta']['cfg']"
         )
+        raise CheckpointError(f"{path} is a checkpoint of another model:\n{match.describe()}\n  {fix}")
+
+
+def check_resume(model: nn.Module, path: str) -> None:
+    """Require that the checkpoint holds a whole training of ``model``.
+
+    Raises: CheckpointError: if it holds weights alone, or those of another model, listing both sides.
+    """
+    lacking = [key for key in ("optimizer", "message_hub") if key not in read_checkpoint(path, lazy=True)]
+    if lacking:
+        raise CheckpointError(
+            f"{path} cannot be resumed: it holds weights, but no training (no {', no '.join(lacking)}). "
+            "Start from it by load_from"
+        )
+    check_exact(model, path)
 
 
 def check_start(model: nn.Module, path: str) -> list[str]:
@@ -30,12 +46,13 @@ def check_start(model: nn.Module, path: str) -> list[str]:
     Returns: One line about the weights that are new or left over, none if the checkpoint fits exactly.
     Raises: CheckpointError: listing both sides.
     """
-    match = match_weights(model, weights_of(read_checkpoint(path, lazy=True), path))
+    weights = weights_of(read_checkpoint(path, lazy=True), path)
+    match = match_weights(model, weights)
     core = "backbone." if hasattr(model, "backbone") else ""
     given, lacking = (sum(x.startswith(core) for x in names) for names in (match.matched, match.missing))
     if match.differing or lacking >= given:
         what = "" if match.differing else f": it gives {given} of the backbone's {given + lacking} weights"
-        fix = (
+        fix = _conversion(weights) or (
             "Make the model that of the checkpoint, or load its backbone alone with model.backbone.init_cfg="
             "dict(type='Pretrained', checkpoint=..., prefix='backbone.')"
             if match.differing
@@ -71,6 +88,7 @@ def match_weights(model: nn.Module, weights: dict[str, Tensor]) -> Match:
 def _check_module(name: str, module: nn.Module, init_cfg: dict[str, Any]) -> list[str]:
     path, prefix = init_cfg["checkpoint"], init_cfg.get("prefix") or ""
     checkpoint = read_checkpoint(path, lazy=True)
+    weights = {}
     if _loads_by_itself(module):
         match = _match_own_loading(module)
     else:
@@ -81,7 +99,7 @@ def _check_module(name: str, module: nn.Module, init_cfg: dict[str, Any]) -> lis
         match = match_weights(module, weights)
     if match.differing or not match.matched:
         hint = hidden_prefix(module.state_dict(), match.unexpected)
-        fix = (
+        fix = _conversion(weights) or (
             f"Its weights lie under {hint!r}: add prefix={hint!r}"
             if hint
             else "Give a checkpoint of this architecture, converted to these names"
@@ -91,6 +109,10 @@ def _check_module(name: str, module: nn.Module, init_cfg: dict[str, Any]) -> lis
             f"{f' under prefix={prefix!r}' if prefix else ''}:\n{match.describe()}\n  {fix}"
         )
     return _note(f"{name}.init_cfg={path}", match)
+
+
+def _conversion(weights: dict[str, Tensor]) -> str | None:
+    return "Convert it: tools/convert_checkpoint.py takes released weights" if recognised(weights) else None
 
 
 def _match_own_loading(module: nn.Module) -> Match:

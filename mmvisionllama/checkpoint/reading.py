@@ -4,13 +4,17 @@ import pickle
 import re
 import urllib.error
 import zipfile
+from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as host
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmvisionllama.names import nearest_names
@@ -22,9 +26,11 @@ def _history_method(owner: type, name: str) -> Any:
     return getattr(owner, name)
 
 
-# What mmengine puts into its checkpoints besides tensors and plain containers: the logged scalars, which
-# are HistoryBuffers over NumPy arrays and name their methods. NumPy once moved the two functions.
+# What trainings put into their checkpoints besides tensors and plain containers. DeiT and DiT: the options
+# of the command. mmengine: the logged scalars, which are HistoryBuffers over NumPy arrays and name their
+# methods. NumPy once moved the two functions.
 _HARMLESS = [
+    Namespace,
     HistoryBuffer,
     (_history_method, "builtins.getattr"),
     np.ndarray,
@@ -37,6 +43,7 @@ _HARMLESS = [
     ),
 ]
 _ZIP, _LEGACY_PICKLE = b"PK\x03\x04", b"\x80\x02"
+_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
 
 
 class CheckpointError(ValueError):
@@ -47,37 +54,44 @@ def read_checkpoint(path: str | Path, *, lazy: bool = False) -> dict[str, Any]:
     """Return what a checkpoint file holds, its tensors on the CPU.
 
     Args:
-        path: A file, or an ``http(s)`` address, which torch downloads into its cache once.
+        path: A file, an ``http(s)`` address, which torch downloads into its cache once, or an address that
+            mmengine knows, such as ``torchvision://resnet50``.
         lazy: Map the file into memory instead of reading it, to look at little of it. Nobody may write into
             the file while the tensors are in use.
+    Returns: The dict in the file; of a safetensors file ``state_dict`` and, as ``meta``, its own remarks.
     Raises: CheckpointError: if it does not exist (with the nearest names), is damaged, is no checkpoint, or
-        holds anything but tensors, plain values and what mmengine is known to save.
+        holds anything but tensors, plain values and what trainings are known to save.
     """
-    with torch.serialization.safe_globals(_HARMLESS):
-        if _is_url(path):
-            return _download(str(path))
-        path = Path(path).expanduser()
-        is_zip = _check_is_checkpoint(path)
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=lazy and is_zip)
-        except pickle.UnpicklingError as error:
-            raise CheckpointError(_refusal(path, error)) from error
-        except (RuntimeError, EOFError, OSError) as error:
-            raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
-    return _require_dict(path, content)
+    if _scheme(path) not in ("", "http", "https"):
+        make_mmengine_read_safely()
+        return CheckpointLoader.load_checkpoint(str(path), logger="silent")
+    path = local_file(path)
+    kind = _kind_of(path)
+    if kind == "safetensors":
+        return _read_safetensors(path)
+    content = _unpickle(path, path, mmap=lazy and kind == "zip")
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}; a checkpoint is a dict of weights")
+    return content
 
 
 def make_mmengine_read_safely() -> None:
     """Let mmengine and the hosts read checkpoints by ``read_checkpoint`` for the rest of the process.
 
-    Their own loader runs the code in a file that it cannot read safely.
+    Their own loaders run the code in a file that they cannot read safely.
     """
 
+    # Whoever asks copies the tensors into a model or an optimizer, which keep their device.
     def load_from_safe_reader(filename: str, map_location: Any = None) -> dict[str, Any]:
-        # Whoever asks copies the tensors into a model or an optimizer, which keep their device.
         return read_checkpoint(filename)
 
+    def unpickle_safely(file: str | IO[bytes], map_location: Any = None, weights_only: Any = None) -> Any:
+        return read_checkpoint(file) if isinstance(file, str) else _unpickle(file, "the checkpoint")
+
     CheckpointLoader.register_scheme(("", "http://", "https://"), load_from_safe_reader, force=True)
+    # The loaders of the other addresses (torchvision://, openmmlab://, s3://, ...) end in one of these.
+    host.load_from_local = host.load_from_http = load_from_safe_reader
+    host._safe_torch_load = unpickle_safely
 
 
 def weights_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Tensor]:
@@ -92,9 +106,15 @@ def weights_of(checkpoint: dict[str, Any], path: str | Path) -> dict[str, Tensor
     if not weights:
         raise CheckpointError(
             f"{path} has no weights at its top level or below 'state_dict'; it has "
-            f"{', '.join(map(repr, found))}. Save the part that holds the weights as a file of its own"
+            f"{', '.join(map(repr, found))}. Convert released weights by tools/convert_checkpoint.py; of "
+            "others, save the part that holds the weights as a file of its own"
         )
     return weights
+
+
+def local_file(path: str | Path) -> Path:
+    """Return the file that a path, or an ``http(s)`` address after a first download, stands for."""
+    return require_file(_download(path) if _scheme(path) else path)
 
 
 def require_file(path: str | Path) -> Path:
@@ -105,30 +125,31 @@ def require_file(path: str | Path) -> Path:
     folder = path.parent
     if not folder.is_dir():
         raise CheckpointError(f"checkpoint {path} does not exist, nor does the folder {folder}")
-    found = sorted(x.name for x in folder.iterdir() if x.suffix in {".pth", ".pt", ".bin", ".ckpt"})
+    found = sorted(x.name for x in folder.iterdir() if x.suffix in _SUFFIXES)
     near = nearest_names(path.name, found, cutoff=0.0)
     hint = f"nearest files there: {', '.join(near)}" if near else f"{folder} holds no checkpoint"
     problem = "is a folder, not a checkpoint file" if path.is_dir() else "does not exist"
     raise CheckpointError(f"checkpoint {path} {problem}; {hint}")
 
 
-def _is_url(path: str | Path) -> bool:
-    return isinstance(path, str) and path.startswith(("http://", "https://"))
+def _scheme(path: str | Path) -> str:
+    return urlsplit(path).scheme if isinstance(path, str) and "://" in path else ""
 
 
-def _download(url: str) -> dict[str, Any]:
-    try:
-        content = torch.hub.load_state_dict_from_url(url, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(url, error)) from error
-    except urllib.error.URLError as error:
-        raise CheckpointError(f"checkpoint {url} cannot be downloaded: {error}") from error
-    return _require_dict(url, content)
+def _download(url: str) -> Path:
+    """Return the file in torch's cache, where the first call puts it, whole or not at all."""
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), progress=False)
+        except urllib.error.URLError as error:
+            raise CheckpointError(f"checkpoint {url} cannot be downloaded: {error}") from error
+    return path
 
 
-def _check_is_checkpoint(path: Path) -> bool:
-    """Return whether the file is a zip archive (torch >= 1.6), which can be mapped into memory."""
-    require_file(path)
+def _kind_of(path: Path) -> Literal["zip", "pickle", "safetensors"]:
+    """Tell the format by the first bytes: a zip archive (torch >= 1.6), a bare pickle, or safetensors."""
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(_ZIP):
@@ -137,13 +158,35 @@ def _check_is_checkpoint(path: Path) -> bool:
                 f"{path} ({path.stat().st_size} bytes) is cut off: its table of contents is missing. "
                 "Copy or download it again"
             )
-        return True
-    if not start.startswith(_LEGACY_PICKLE):
-        guess = (
-            "a web page" if start.lstrip().lower().startswith((b"<!doctype", b"<html")) else "something else"
-        )
-        raise CheckpointError(f"{path} is not a checkpoint but {guess}: it begins with {start[:20]!r}")
-    return False
+        return "zip"
+    if start.startswith(_LEGACY_PICKLE):
+        return "pickle"
+    if start[8:9] == b"{":  # after the length of this header
+        return "safetensors"
+    page = start.lstrip().lower().startswith((b"<!doctype", b"<html"))
+    guess = "a web page" if page else "something else"
+    raise CheckpointError(f"{path} is not a checkpoint but {guess}: it begins with {start[:20]!r}")
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            return {"state_dict": weights, "meta": dict(file.metadata() or {})}
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is a damaged checkpoint: {error}. Copy or download it again"
+        ) from error
+
+
+def _unpickle(file: Path | IO[bytes], name: str | Path, mmap: bool = False) -> Any:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(name, error)) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(f"{name} is a damaged checkpoint: {error}") from error
 
 
 def _refusal(path: str | Path, error: Exception) -> str:
@@ -153,9 +196,3 @@ def _refusal(path: str | Path, error: Exception) -> str:
         f"{path} holds {what}, beyond the tensors and plain values of a checkpoint; loading it could run "
         "code. Where you trust it, save its weights alone: torch.save(model.state_dict(), path)"
     )
-
-
-def _require_dict(path: str | Path, content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; a checkpoint is a dict of weights")
-    return content

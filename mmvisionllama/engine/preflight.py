@@ -4,7 +4,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvisionllama.checkpoint import check_exact, check_pretrained, check_start
+from mmvisionllama.checkpoint import check_exact, check_pretrained, check_resume, check_start
 from mmvisionllama.config import ConfigError
 from mmvisionllama.datasets.checks import SizeCheck, classes_of, require_sound_data
 
@@ -21,7 +21,7 @@ def check_training(cfg: Config) -> list[str]:
     require_one_number_of_classes(cfg, model, "val_evaluator")
     notes = []
     if cfg.get("resume"):
-        check_exact(model, cfg.load_from)
+        check_resume(model, cfg.load_from)
     elif cfg.get("load_from"):
         notes += check_start(model, cfg.load_from)
     notes += check_pretrained(model)

@@ -3,9 +3,6 @@
 import io
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +13,10 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmvisionllama.files import replaced_when_whole
+
 # Not beginning with train, val or test: mmengine would log what does.
 _VALIDATIONS = "past_validations"
-
-
-@contextmanager
-def replaced_when_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path of the same suffix that takes the place of ``path`` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def validations(runner: Runner) -> list[dict[str, Any]]:

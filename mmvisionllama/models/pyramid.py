@@ -127,17 +127,17 @@ class PyramidVisionLLaMA(RotaryBackbone):
                 stage.blocks.append(block)
             self.stages.append(stage)
             channels = dims
+        self.norm_names = self._name_norms()
         self.norms = nn.ModuleDict(
-            {str(i): build_norm(norm_cfg, self.embed_dims[i]) for i in self._normed_stages()}
+            {name: build_norm(norm_cfg, self.embed_dims[i]) for i, name in self.norm_names.items()}
         )
         self._freeze()
 
-    def _normed_stages(self) -> tuple[int, ...]:
-        if self.out_norm == "none":
-            return ()
-        if self.out_norm in ("last", "twice"):
-            return (len(self.depths) - 1,)
-        return self.out_indices
+    def _name_norms(self) -> dict[int, str]:
+        """Name the norm after each stage that has one; a classifier's is none of a dense model's."""
+        last = {len(self.depths) - 1: "last"}
+        single = {"none": {}, "last": last, "twice": last}
+        return single.get(self.out_norm, {i: str(i) for i in self.out_indices})
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
@@ -153,21 +153,21 @@ class PyramidVisionLLaMA(RotaryBackbone):
                 x = self._run(block, x, hw, tables[type(block.attn)])
                 if j == 0 and pos_embed is not None and pos_embed.after_first_block:
                     x = pos_embed(x, hw)
-            normed = self.norms[str(i)](x) if str(i) in self.norms else x
+            normed = self.norms[self.norm_names[i]](x) if i in self.norm_names else x
             if i in self.out_indices:
-                outs.append(self._output(normed, hw, i))
+                outs.append(self._output(normed, hw))
             if self.out_norm == "each_fed_on":
                 x = normed
             map_BCHW = x.transpose(1, 2).unflatten(2, hw)
         return tuple(outs)
 
-    def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
+    def _output(self, x: Tensor, hw: Grid) -> Tensor:
         if self.out_type == "raw":
             return x
         if self.out_type == "featmap":
             return x.transpose(1, 2).unflatten(2, hw).contiguous()
         pooled = x.mean(dim=1)
-        return self.norms[str(index)](pooled) if self.out_norm == "twice" else pooled
+        return self.norms["last"](pooled) if self.out_norm == "twice" else pooled
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
         return [[self.stages[0].patch_embed], *([stage] for stage in self.stages), [self.norms]]

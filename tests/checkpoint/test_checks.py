@@ -7,7 +7,14 @@ from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from mmvisionllama.checkpoint import CheckpointError, check_exact, check_pretrained, check_start
+from mmvisionllama.checkpoint import (
+    CheckpointError,
+    check_exact,
+    check_pretrained,
+    check_resume,
+    check_start,
+)
+from tests.models.released import load_case
 
 
 class Backbone(BaseModule):
@@ -69,6 +76,18 @@ def test_a_checkpoint_of_the_backbone_alone_is_not_exact(tmp_path: Path) -> None
         check_exact(Model(Backbone()), path)
 
 
+def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
+    path = save(tmp_path, {"state_dict": Backbone().state_dict(), "meta": {}})
+    with pytest.raises(CheckpointError, match=r"no training .no optimizer, no message_hub.. Start from"):
+        check_resume(Backbone(), path)
+
+
+def test_a_training_of_another_model_cannot_be_resumed(tmp_path: Path) -> None:
+    path = save(tmp_path, {"state_dict": Backbone(8).state_dict(), "optimizer": {}, "message_hub": {}})
+    with pytest.raises(CheckpointError, match=r"\(4, 3\) here, \(8, 3\) there"):
+        check_resume(Backbone(), path)
+
+
 def test_a_start_without_the_head_is_reported_in_one_line(tmp_path: Path) -> None:
     path = save(tmp_path, {f"backbone.{k}": v for k, v in Backbone().state_dict().items()})
     (note,) = check_start(Model(Backbone()), path)
@@ -128,3 +147,12 @@ def test_a_backbone_that_loads_by_itself_refuses_another_width(tmp_path: Path) -
     path = save(tmp_path, {"model": Backbone(8).state_dict()})
     with pytest.raises(CheckpointError, match=r"norm\.weight \(4,\) here, \(8,\) there"):
         check_pretrained(Model(LoadsByItself(init_cfg=pretrained(path))))
+
+
+@pytest.mark.parametrize("check", [check_exact, check_start])
+def test_released_weights_that_were_not_converted_are_told_from_others(tmp_path: Path, check: Any) -> None:
+    path = save(tmp_path, load_case("plain_cls").weights)
+    with pytest.raises(CheckpointError, match=r"Convert it: tools/convert_checkpoint\.py"):
+        check(Model(Backbone()), path)
+    with pytest.raises(CheckpointError, match=r"Convert it: tools/convert_checkpoint\.py"):
+        check_pretrained(Model(Backbone(init_cfg=pretrained(path))))

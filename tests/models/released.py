@@ -1,43 +1,43 @@
-"""Reference cases of the original research code: tensors, and its parameter names in ours."""
+"""Reference cases of the original research code, and models of ours with their weights."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from mmvisionllama.checkpoint import Converted, convert_released
+from mmvisionllama.registry import MODELS
 
 ROOT = Path(__file__).parents[1] / "data/refs"
-RENAMES = (
-    (r"^blocks\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
-    (r"^layers\.", "blocks."),
-    (r"^patch_embeds\.(\d+)\.proj\.", r"stages.\1.patch_embed.projection."),
-    (r"^patch_embeds\.(\d+)\.norm\.", r"stages.\1.patch_embed.norm."),
-    (r"^patch_embed\.proj\.", "patch_embed.projection."),
-    (r"^norm_list\.", "norms."),
-    (r"^norm\.", "norms.all."),
-    (r"\.gamma_", ".gamma"),
-    (r"\.ln(\d)\.", r".norm\1."),
-    (r"\.attn\.sr\.", ".attn.summary."),
-    (r"\.mlp\.c_fc1\.", ".ffn.gate."),
-    (r"\.mlp\.c_fc2\.", ".ffn.up."),
-    (r"\.mlp\.c_proj\.", ".ffn.down."),
-    (r"\.ffn\.w3\.", ".ffn.down."),
-)
 
 
 class Case(NamedTuple):
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
-    weights: dict[str, Tensor]  # of the backbone
-    head: dict[str, Tensor]  # what follows it, in the original's names
+    weights: dict[str, Tensor]  # as released
     atol: dict[str, float]
     spec: dict[str, Any]
 
     def check(self, name: str, ours: Tensor) -> None:
         torch.testing.assert_close(ours, self.outputs[name], atol=self.atol[name], rtol=0)
+
+    @property
+    def num_heads(self) -> int | list[int]:
+        spec = self.spec["constructor"]
+        return (spec.get("backbone", spec).get("arch") or spec)["num_heads"]
+
+    def converted(self, **known: Any) -> Converted:
+        return convert_released(self.weights, **dict(num_heads=self.num_heads) | known)
+
+    def model(self, **known: Any) -> nn.Module:
+        """Build the model that the converter makes of the weights, in evaluation mode."""
+        converted = self.converted(**known)
+        model = MODELS.build(converted.model)
+        model.load_state_dict(converted.state_dict, strict=True)
+        return model.eval()
 
 
 def load_case(name: str) -> Case:
@@ -47,15 +47,4 @@ def load_case(name: str) -> Case:
         part, _, rest = key.partition("::")
         parts[part][rest] = torch.from_numpy(arrays[key])
     spec = json.loads((ROOT / f"{name}.json").read_text())
-    weights: dict[str, Tensor] = {}
-    for key, value in parts["sd"].items():
-        key = key.removeprefix("backbone.")
-        for pattern, ours in RENAMES:
-            key = re.sub(pattern, ours, key)
-        if ".ffn.w12." in key:
-            for half, tensor in zip(("gate", "up"), value.chunk(2), strict=True):
-                weights[key.replace("w12", half)] = tensor
-        elif not key.startswith(("head.", "neck.")) and key != "pos_embed":
-            weights[key] = value
-    head = {key: value for key, value in parts["sd"].items() if key.startswith(("head.", "neck."))}
-    return Case(parts["in"], parts["out"], weights, head, spec["suggested_atol"], spec)
+    return Case(parts["in"], parts["out"], parts["sd"], spec["suggested_atol"], spec)

@@ -1,35 +1,17 @@
-"""The backbones against tensors of the original research code."""
+"""Models that the converter makes of released weights, against tensors of the original research code."""
 
 import json
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from mmvisionllama import PyramidVisionLLaMA, VisionLLaMA
 from mmvisionllama.models.layers import VisionLLaMABlock
 from mmvisionllama.models.rope import RoPE2D, grid_positions, summary_positions
 from tests.models.released import ROOT, Case, load_case
 
-RELEASED_KEYS = dict(key_positions="released")
 TABLES = load_case("rope_tables")
-
-
-def plain(case: Case, **options: object) -> VisionLLaMA:
-    spec = case.spec["constructor"]
-    arch = dict(embed_dims=spec["embed_dim"], num_layers=spec["depth"], num_heads=spec["num_heads"])
-    model = VisionLLaMA(arch, img_size=spec["img_size"], patch_size=spec["patch_size"], **options)
-    model.load_state_dict(case.weights, strict=True)
-    return model.eval()
-
-
-def pyramid(case: Case, **options: object) -> PyramidVisionLLaMA:
-    arch = {key: case.spec["constructor"][key] for key in ("embed_dims", "depths", "num_heads")}
-    model = PyramidVisionLLaMA(arch, window=dict(mask_padding=False), **options)
-    weights = {key.replace("norms.all.", "norms.3."): value for key, value in case.weights.items()}
-    model.load_state_dict(weights, strict=True)
-    return model.eval()
 
 
 @pytest.mark.parametrize("table", TABLES.spec["tables"], ids=lambda table: table["name"])
@@ -51,169 +33,68 @@ def test_rotary_tables_equal_the_original_ones(table: dict) -> None:
         TABLES.check(f"{table['name']}_{name}", pairs)
 
 
+AUTO_SCALED = dict(rope=dict(type="AS2DRoPE"))
+UNSCALED = dict(rope=dict(type="RoPE2D"))
+
+
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("plain_cls", dict(out_type="cls_token")),
-        ("plain_cls_autoscale", dict(out_type="cls_token", rope=dict(type="AS2DRoPE", anchor=14))),
-        ("plain_gap", dict(out_type="avg_featmap")),
-    ],
+    ("name", "known"), [("plain_cls", {}), ("plain_cls_autoscale", AUTO_SCALED), ("plain_gap", {})]
 )
-def test_plain_classifier_equals_the_original(name: str, options: dict) -> None:
-    case = load_case(name)
-    (features,) = plain(case, **options)(case.inputs["x"])
-    case.check("features", features)
-    case.check("logits", F.linear(features, case.head["head.weight"], case.head["head.bias"]))
+def test_plain_classifier_equals_the_original(name: str, known: dict) -> None:
+    check_classifier(load_case(name), known)
+
+
+@pytest.mark.parametrize("suffix", ["", "_rect"])
+@pytest.mark.parametrize(("name", "known"), [("pyramid_cls", {}), ("pyramid_cls_autoscale", AUTO_SCALED)])
+def test_pyramid_classifier_equals_the_original(name: str, known: dict, suffix: str) -> None:
+    check_classifier(load_case(name), known, suffix)
+
+
+def check_classifier(case: Case, known: dict, suffix: str = "") -> None:
+    model, img = case.model(**known), case.inputs[f"x{suffix}"]
+    (features,) = model.extract_feat(img)
+    case.check(f"features{suffix}", features)
+    case.check(f"logits{suffix}", model(img))
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "known"),
     [
         ("dense_plain", {}),
-        ("dense_plain_autoscale", dict(rope=dict(type="AS2DRoPE", anchor=14))),
-        (
-            "dense_plain_clstoken_autoscale",
-            dict(rope=dict(type="AS2DRoPE", anchor=14), with_cls_token=True),
-        ),
+        ("dense_plain_autoscale", AUTO_SCALED),
+        ("dense_plain_clstoken_autoscale", AUTO_SCALED),
+        ("mmp_featmap_nonorm", {}),
+        ("mmp_featmap_norm", {}),
+        ("mmp_avg_nonorm", {}),
+        ("mmp_avg_norm", {}),
+        ("vitdet", {}),
+        ("vitdet_v1", {}),
+        ("vitdet_v1_avg", dict(global_attn=dict(ratio=4, summary="mean"))),
     ],
 )
-def test_plain_maps_equal_the_original(name: str, options: dict) -> None:
-    case = load_case(name)
-    indices = case.spec["constructor"]["out_indices"]
-    maps = plain(case, out_type="featmap", out_indices=indices, **options)(case.inputs["x"])
-    for index, map_BDHW in zip(indices, maps, strict=True):
-        case.check(f"feat{index}", map_BDHW)
-
-
-@pytest.mark.parametrize("name", ["mmp_featmap_nonorm", "vitdet"])
-def test_maps_equal_the_original_mae_and_vitdet_encoders(name: str) -> None:
+def test_outputs_of_plain_backbones_equal_the_original_ones(name: str, known: dict) -> None:
     case = load_case(name)
     spec = case.spec["constructor"]
-    window = None
-    if "window_size" in spec:
-        inside = set(range(spec["arch"]["num_layers"])) - set(spec["window_block_indexes"])
-        window = dict(size=spec["window_size"], global_blocks=sorted(inside), mask_padding=False)
-    model = VisionLLaMA(
-        {key: spec["arch"][key] for key in ("embed_dims", "num_layers", "num_heads")},
-        img_size=spec["img_size"],
-        patch_size=spec["patch_size"],
-        ffn=dict(type="SwiGLU", hidden_dims=256, bias=True),
-        layer_scale=None,
-        window=window,
-        out_type="featmap",
-        out_indices=spec["out_indices"],
-    )
-    model.load_state_dict(case.weights, strict=True)
-    for index, map_BDHW in zip(spec["out_indices"], model.eval()(case.inputs["x"]), strict=True):
-        case.check(f"feat{index}", map_BDHW)
+    if windowed := spec.get("window_block_indexes"):
+        outside = sorted(set(range(spec["arch"]["num_layers"])) - set(windowed))
+        known = dict(window=dict(size=spec["window_size"], global_blocks=outside, **known))
+    model = case.model(out_indices=spec["out_indices"], **known)
+    for index, output in zip(model.out_indices, model(case.inputs["x"]), strict=True):
+        case.check(f"feat{index}", output)
 
 
-@pytest.mark.parametrize(("name", "summary"), [("vitdet_v1", "depthwise"), ("vitdet_v1_avg", "mean")])
-def test_maps_equal_the_original_vitdet_encoders_with_sub_sampled_keys(name: str, summary: str) -> None:
-    case = load_case(name)
-    spec = case.spec["constructor"]
-    arch = {key: spec["arch"][key] for key in ("embed_dims", "num_layers", "num_heads")}
-    outside = sorted(set(range(arch["num_layers"])) - set(spec["window_block_indexes"]))
-    model = VisionLLaMA(
-        arch,
-        img_size=spec["img_size"],
-        patch_size=spec["patch_size"],
-        rope=dict(type="RoPE2D", key_positions="released"),
-        ffn=dict(type="SwiGLU", hidden_dims=256, bias=True),
-        layer_scale=None,
-        window=dict(
-            size=spec["window_size"],
-            global_blocks=outside,
-            mask_padding=False,
-            global_attn=dict(ratio=4, summary=summary),
-        ),
-        out_type="featmap",
-        out_indices=spec["out_indices"],
-    )
-    weights = dict(case.weights)
-    for index in outside:
-        for part in ("weight", "bias"):
-            fused, dims = weights.pop(f"blocks.{index}.attn.qkv.{part}"), arch["embed_dims"]
-            weights[f"blocks.{index}.attn.q.{part}"] = fused[:dims]
-            weights[f"blocks.{index}.attn.kv.{part}"] = fused[dims:]
-    model.load_state_dict(weights, strict=True)
-    for index, map_BDHW in zip(spec["out_indices"], model.eval()(case.inputs["x"]), strict=True):
-        case.check(f"feat{index}", map_BDHW)
-
-
+@pytest.mark.parametrize("suffix", ["", "_rect"])
 @pytest.mark.parametrize(
-    ("name", "out_norm"),
-    [("mmp_avg_nonorm", "shared"), ("mmp_avg_norm", "both"), ("mmp_featmap_norm", "last")],
+    ("name", "known"),
+    [("pyramid_dense", UNSCALED), ("pyramid_dense_autoscale", {}), ("pyramid_dense_det", {})],
 )
-def test_normed_outputs_equal_those_of_the_original_mae_encoder(name: str, out_norm: str) -> None:
+def test_pyramid_maps_equal_the_original(name: str, known: dict, suffix: str) -> None:
     case = load_case(name)
-    spec = case.spec["constructor"]
-    model = VisionLLaMA(
-        {key: spec["arch"][key] for key in ("embed_dims", "num_layers", "num_heads")},
-        img_size=spec["img_size"],
-        patch_size=spec["patch_size"],
-        ffn=dict(type="SwiGLU", hidden_dims=256, bias=True),
-        layer_scale=None,
-        out_type=spec["out_type"],
-        out_norm=out_norm,
-        out_indices=spec["out_indices"],
-    )
-    norms = {"shared": {"ln2": "all"}, "both": {"ln1": "last", "ln2": "all"}, "last": {"ln1": "all"}}[
-        out_norm
-    ]
-    weights = {}
-    for key, value in case.weights.items():
-        name, _, rest = key.partition(".")
-        weights[f"norms.{norms[name]}.{rest}" if name in norms else key] = value
-    model.load_state_dict(weights, strict=True)
-    for index, features in zip(model.out_indices, model.eval()(case.inputs["x"]), strict=True):
-        case.check(f"feat{index}", features)
-
-
-@pytest.mark.parametrize("suffix", ["", "_rect"])
-@pytest.mark.parametrize("autoscale", [False, True])
-def test_pyramid_classifier_equals_the_original(autoscale: bool, suffix: str) -> None:
-    case = load_case("pyramid_cls_autoscale" if autoscale else "pyramid_cls")
-    rope = dict(type="AS2DRoPE", anchor=14, scale_side="rows") if autoscale else dict(type="RoPE2D")
-    (features,) = pyramid(case, rope=rope | RELEASED_KEYS, out_norm="twice")(case.inputs[f"x{suffix}"])
-    case.check(f"features{suffix}", features)
-    logits = F.linear(features, case.head["head.weight"], case.head["head.bias"])
-    case.check(f"logits{suffix}", logits)
-
-
-@pytest.mark.parametrize("suffix", ["", "_rect"])
-@pytest.mark.parametrize("name", ["pyramid_dense", "pyramid_dense_autoscale", "pyramid_dense_det"])
-def test_pyramid_maps_equal_the_original(name: str, suffix: str) -> None:
-    case = load_case(name)
-    autoscale = case.spec["constructor"].get("auto_scale")
-    rope = dict(type="AS2DRoPE", anchor=14, scale_side="rows") if autoscale else dict(type="RoPE2D")
-    model = pyramid(
-        case, rope=rope | RELEASED_KEYS, out_type="featmap", out_norm="each_fed_on", out_indices=range(4)
-    )
-    for stage, map_BCHW in enumerate(model(case.inputs[f"x{suffix}"])):
+    for stage, map_BCHW in enumerate(case.model(**known)(case.inputs[f"x{suffix}"])):
         case.check(f"feat{stage}{suffix}", map_BCHW)
 
 
 FULL_MODELS = json.loads((ROOT / "full_models.json").read_text())
-
-
-@pytest.mark.parametrize("size", ["small", "base", "large"])
-@pytest.mark.parametrize("kind", ["vit_llama_rope", "pllama_wols"])
-def test_parameters_with_a_1000_way_head_equal_the_original_count(kind: str, size: str) -> None:
-    with torch.device("meta"):
-        model = VisionLLaMA(size) if kind == "vit_llama_rope" else PyramidVisionLLaMA(size)
-        width = model.embed_dims if kind == "vit_llama_rope" else model.embed_dims[-1]
-        parts = nn.ModuleList([model, nn.Linear(width, 1000)])
-    count = sum(parameter.numel() for parameter in parts.parameters())
-    assert count == FULL_MODELS[f"deit.{kind}_{size}_patch16"]["num_params"]
-
-
-@pytest.mark.parametrize("size", ["small", "base", "large"])
-def test_dense_pyramid_parameters_equal_the_original_count(size: str) -> None:
-    with torch.device("meta"):
-        model = PyramidVisionLLaMA(size, out_type="featmap", out_indices=range(4))
-    count = sum(parameter.numel() for parameter in model.parameters())
-    assert count == FULL_MODELS[f"mmseg_backbone.pllama_wols_{size}_patch16"]["num_params"]
 
 
 @pytest.mark.parametrize(

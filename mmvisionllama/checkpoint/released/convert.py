@@ -1,0 +1,244 @@
+"""From a released checkpoint to the config and the weights of a model of ours."""
+
+import copy
+import re
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmvisionllama.checkpoint.matching import Match, compare
+from mmvisionllama.checkpoint.reading import CheckpointError
+from mmvisionllama.checkpoint.released.families import FAMILIES, backbone_config
+from mmvisionllama.checkpoint.released.parts import (
+    GENERATOR_PARTS,
+    GENERATORS,
+    PARTS,
+    assembled,
+    part_config,
+)
+from mmvisionllama.checkpoint.released.shapes import Shapes
+from mmvisionllama.names import did_you_mean, refusal, shortened
+from mmvisionllama.registry import MODELS
+from mmvisionllama.signatures import accepted_arguments
+
+Weights = dict[str, Tensor]
+
+# Where trainings keep weights, the first found counts: DiT and SiT evaluate their moving average.
+_CONTAINERS = ("state_dict", "ema", "model", "model_ema")
+_WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel, of torch.compile
+# Layers that the release keeps as one and a model of ours as several.
+_FUSED = {"qkv": ("q", "kv"), "w12": ("gate", "up")}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A released checkpoint as a model of ours.
+
+    Attributes:
+        model: A config that ``mmvisionllama.registry.MODELS.build`` takes: a backbone, or a host's model
+            around it.
+        state_dict: The weights of that model, all of them and no others.
+        report: What was left out, by its name in the checkpoint, and why.
+        family: A name of ``FAMILIES``.
+    """
+
+    model: dict[str, Any]
+    state_dict: Weights = field(repr=False)
+    report: dict[str, str]
+    family: str
+
+
+def convert_released(checkpoint: Mapping[str, Any], family: str | None = None, **known: Any) -> Converted:
+    """Convert weights of the released code; sizes are read off names and shapes.
+
+    Args:
+        checkpoint: A state dict, also on the meta device, or what a training saved around it.
+        family: A name of ``FAMILIES``; None: found by the names.
+        known: What weights do not tell, under the names that the model has for it: arguments of the backbone
+            (``rope=dict(type="AS2DRoPE")``, ``window=...``), ``num_heads``, or options of a part, such as
+            ``neck=dict(decoder_num_heads=8)``, ``head=None`` to leave it out, and for parts that are not
+            read, such as ``decode_head``, their whole config.
+
+    Raises:
+        CheckpointError: for weights of another project, or any that are missing, surplus or of an unexpected
+            shape, listing both sides; for an unknown family or argument.
+    """
+    return convert(checkpoint, family, known)
+
+
+def convert(
+    checkpoint: Mapping[str, Any], family: str | None, known: dict[str, Any], part: str | None = None
+) -> Converted:
+    """Convert as :func:`convert_released` does, the weights below ``part`` (see :func:`find_weights`)."""
+    weights, report = find_weights(checkpoint, part)
+    parts = _split(weights)
+    named, hints = _hints(checkpoint)
+    family = family or named or recognised(weights)
+    known = hints | known
+    _check_arguments(family, known, {*parts, "head"} if family == "mae" else parts)
+    _require_names(family, weights)
+    backbone, unused = _rename(family, parts["backbone"])
+    report |= {key if key in weights else f"backbone.{key}": reason for key, reason in unused.items()}
+    cfgs = {}
+    for name in [name for name in parts if name != "backbone"]:
+        if name in known and known[name] is None:
+            report |= {f"{name}.{key}": "left out as asked for" for key in parts.pop(name)}
+        else:
+            parts[name], cfgs[name] = part_config(name, parts[name], known.get(name, {}))
+    shapes = Shapes({key: tuple(x.shape) for key, x in (parts["backbone"] | backbone).items()})
+    own = {key: value for key, value in known.items() if key not in (*PARTS, *GENERATOR_PARTS)}
+    model, inner = assembled(family, backbone_config(family, shapes, own), cfgs, shapes, known)
+    renamed = {f"{inner}{key}": x for key, x in backbone.items()}
+    renamed |= {f"{name}.{key}": x for name in cfgs for key, x in parts[name].items()}
+    model = copy.deepcopy(model)  # parts of it are constants
+    return Converted(model, _fitted(model, renamed, family), report, family)
+
+
+def find_weights(checkpoint: Mapping[str, Any], part: str | None = None) -> tuple[Weights, dict[str, str]]:
+    """Find the weights in what a training saved, by their names without wrappers.
+
+    Args:
+        part: The key below which they lie, e.g. ``ema``; None: the first of the usual ones, else the top.
+
+    Returns: The weights in float32 where they have fewer bits, and what lies beside them, with a reason.
+    Raises: CheckpointError: if there are none.
+    """
+    if part is not None and not isinstance(checkpoint.get(part), Mapping):
+        raise CheckpointError(f"the checkpoint has no part {part!r}; it has {_listed(checkpoint)}")
+    places = [key for key in _CONTAINERS if isinstance(checkpoint.get(key), Mapping) and checkpoint[key]]
+    if place := part or next(iter(places), None):
+        weights, report = find_weights(checkpoint[place])
+        beside = {key: f"beside the weights, which {place!r} holds" for key in checkpoint if key != place}
+        return weights, beside | report
+    weights = {str(key): x for key, x in checkpoint.items() if isinstance(x, Tensor)}
+    if not weights:
+        raise CheckpointError(f"there are no weights in the checkpoint; it has {_listed(checkpoint)}")
+    while prefix := next((x for x in _WRAPPERS if all(key.startswith(x) for key in weights)), ""):
+        weights = {key.removeprefix(prefix): x for key, x in weights.items()}
+    report = {str(key): "no weight" for key, x in checkpoint.items() if not isinstance(x, Tensor)}
+    return {key: _widened(x) for key, x in weights.items()}, report
+
+
+def _hints(checkpoint: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Read what weights do not tell off the options that trainings of DiT, SiT and DeiT save with them."""
+    args = checkpoint.get("args")
+    name = str(getattr(args, "model", "")) if isinstance(args, Namespace) else ""
+    family = name[:3].lower() if name.startswith(("DiT", "SiT")) else None
+    return family, dict(rope=dict(type="AS2DRoPE")) if "_as_" in name else {}
+
+
+def _listed(checkpoint: Mapping[str, Any]) -> str:
+    return shortened([str(key) for key in checkpoint]) or "nothing"
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.float() if x.is_floating_point() and x.element_size() < 4 else x
+
+
+def _split(weights: Weights) -> dict[str, Weights]:
+    """Group the weights by the part of the model that they belong to; what names none is the backbone's."""
+    parts: dict[str, Weights] = {"backbone": {}}
+    for name, x in weights.items():
+        part, _, rest = name.partition(".")
+        if part not in (*PARTS, "backbone"):
+            part, rest = "backbone", name
+        parts.setdefault(part, {})[rest] = x
+    return parts
+
+
+def recognised(weights: Mapping[str, Any]) -> str | None:
+    """Return the family whose names these weights have, if one has."""
+    names = _names(weights)
+    return next((name for name, family in FAMILIES.items() if family.fits(names)), None)
+
+
+def _names(weights: Mapping[str, Any]) -> set[str]:
+    """Give the names as families tell them: those of the backbone without ``backbone.``."""
+    return {key.removeprefix("backbone.") for key in weights}
+
+
+def _require_names(family: str | None, weights: Weights) -> None:
+    families = [family] if family else list(FAMILIES)
+    if family and _names(weights).issuperset(FAMILIES[family].has):
+        return
+    wanted = "\n".join(f"  {name}: {', '.join(FAMILIES[name].has)}" for name in families)
+    raise CheckpointError(
+        f"these are no released weights of {family or 'VisionLLaMA'!r}. The checkpoint has\n"
+        f"  {_listed(weights)}\nbut expected are\n{wanted}"
+    )
+
+
+def _check_arguments(family: str | None, known: Mapping[str, Any], parts: Collection[str]) -> None:
+    if family is None:
+        return
+    if family not in FAMILIES:
+        raise CheckpointError(
+            f"unknown family {family!r}.{did_you_mean(family, FAMILIES)} Allowed: {', '.join(FAMILIES)}"
+        )
+    backbone = accepted_arguments(MODELS.get(FAMILIES[family].type)).names - {"arch", "init_cfg"}
+    around = GENERATOR_PARTS if family in GENERATORS else PARTS
+    allowed = sorted({*backbone, "num_heads", *around})
+    if message := refusal(f"the conversion of {family!r}", known, allowed):
+        raise CheckpointError(message)
+    for name in (name for name in around if known.get(name) is not None):
+        if not isinstance(known[name], Mapping):
+            raise CheckpointError(f"{name} must be options of a part, or None, got {known[name]!r}")
+        if name in PARTS and name not in parts:
+            raise CheckpointError(f"{name} was given, but the checkpoint has no weights of it")
+
+
+def _rename(family: str, weights: Weights) -> tuple[Weights, dict[str, str]]:
+    """Return the backbone's weights by our names, and the unused ones with the reason."""
+    renamed, unused = {}, FAMILIES[family].unused
+    for name, x in weights.items():
+        if name in unused:
+            continue
+        for pattern, ours in FAMILIES[family].renames:
+            name = re.sub(pattern, ours, name)
+        renamed[name] = x
+    return renamed, {name: reason for name, reason in unused.items() if name in weights}
+
+
+def _fitted(model: dict[str, Any], weights: Weights, family: str) -> Weights:
+    """Return the weights as the built model has them, in its order; raise if they are not the same."""
+    try:
+        with torch.device("meta"):
+            expected = MODELS.build(copy.deepcopy(model)).state_dict()
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"the {family!r} model cannot be built: {error}") from error
+    weights = dict(_in_parts(weights, expected))
+    match = compare(_shapes(expected), _shapes(weights))
+    if not match.exact:
+        raise CheckpointError(_misfit(family, match))
+    return {name: weights[name] for name in expected if name in weights}
+
+
+def _in_parts(weights: Weights, expected: Weights) -> Iterator[tuple[str, Tensor]]:
+    """Divide fused layers into those that the model has, and flatten a convolution that is a linear layer."""
+    for name, x in weights.items():
+        stem, _, leaf = name.rpartition(".")
+        stem, _, layer = stem.rpartition(".")
+        parts = [f"{stem}.{part}.{leaf}" for part in _FUSED.get(layer, ())]
+        rows = [expected[part].shape[0] for part in parts if part in expected]
+        if name not in expected and len(rows) == 2 and x.ndim and sum(rows) == x.shape[0]:
+            yield from zip(parts, x.split(rows), strict=True)
+        elif name in expected and x.ndim == 4 and expected[name].ndim == 2:
+            yield name, x.flatten(1)
+        else:
+            yield name, x
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
+    return Shapes({name: tuple(x.shape) for name, x in weights.items()})
+
+
+def _misfit(family: str, match: Match) -> str:
+    return (
+        f"the weights are not those of the {family!r} model that they seem to be:\n{match.describe()}\n"
+        "  Give what weights do not tell (num_heads, window, ...), another family, or PART=None for a head "
+        "to leave out"
+    )

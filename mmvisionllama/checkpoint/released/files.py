@@ -1,0 +1,92 @@
+"""Converted weights on disk: safetensors, and beside them what they are, as JSON."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mmvisionllama import __version__
+from mmvisionllama.checkpoint.reading import CheckpointError, local_file, read_checkpoint
+from mmvisionllama.checkpoint.released.convert import Converted, convert
+from mmvisionllama.files import replaced_when_whole
+
+SUFFIX = ".safetensors"
+
+
+def convert_file(
+    source: str | Path,
+    target: str | Path,
+    *,
+    family: str | None = None,
+    part: str | None = None,
+    force: bool = False,
+    known: dict[str, Any] | None = None,
+) -> Converted:
+    """Convert a released checkpoint into ``target``, a file that every config can load or start from.
+
+    Beside it goes a JSON file of the same name: the model's config, the source and its SHA-256, and what was
+    left out and why. Either both are written or none.
+
+    Args:
+        source: A file or an ``http(s)`` address; no code in it runs.
+        family: See :func:`convert_released`, also for ``known``.
+        part: The key below which the weights lie, e.g. ``model`` for those without moving average.
+        force: Overwrite ``target``.
+
+    Raises: CheckpointError: for a source that cannot be used, or a target that exists or cannot be written.
+    """
+    target = Path(target).expanduser()
+    beside = require_free(target, force)
+    file = local_file(source)
+    if target.exists() and target.samefile(file):
+        raise CheckpointError(f"{target} is the source itself: give another target")
+    converted = convert(read_checkpoint(file), family, known or {}, part)
+    facts = dict(
+        family=converted.family,
+        model=converted.model,
+        source=dict(file=str(source), sha256=_sha256(file), part=part),
+        report=converted.report,
+        mmvisionllama=__version__,
+    )
+    tensors = {name: _alone(x) for name, x in converted.state_dict.items()}
+    try:
+        with replaced_when_whole(target) as weights_file, replaced_when_whole(beside) as facts_file:
+            facts_file.write_text(json.dumps(facts, indent=2) + "\n")
+            save_file(tensors, weights_file, dict(format="pt", mmvisionllama=__version__))
+            shutil.copymode(facts_file, weights_file)  # safetensors lets nobody else read its files
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{target} cannot be written: {error}") from error
+    return converted
+
+
+def require_free(target: Path, force: bool) -> Path:
+    """Return the path of the JSON file of ``target``; raise a CheckpointError if one of them exists."""
+    if target.suffix != SUFFIX:
+        raise CheckpointError(f"target {target}: converted weights are safetensors, name it *{SUFFIX}")
+    beside = target.with_suffix(".json")
+    for path in (target, beside):
+        if path.is_dir():
+            raise CheckpointError(f"target {path} is a folder")
+        if path.exists() and not force:
+            raise CheckpointError(f"target {path} exists: choose another name, or overwrite it with --force")
+    return beside
+
+
+def _alone(x: Tensor) -> Tensor:
+    """Return the tensor in memory of its own, as the format asks for."""
+    whole = x.is_contiguous() and x.untyped_storage().nbytes() == x.nbytes
+    return x if whole else x.clone(memory_format=torch.contiguous_format)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
