@@ -1,6 +1,7 @@
-"""Parts of mmdet that also work under bfloat16 autocast.
+"""Parts of mmdet that give mmcv's operators what they can read.
 
-mmcv's RoIAlign and NMS have no bfloat16 kernels, and autocast does not know them.
+RoIAlign and NMS have no bfloat16 kernels, and autocast does not know them. RoIAlign takes any memory for
+contiguous: from a permuted map it reads other places, without a word.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ class RPNHead(HostRPNHead):
 
 @MODELS.register_module()
 class SingleRoIExtractor(HostSingleRoIExtractor):
-    """mmdet's features of regions, cut out of the maps in float32."""
+    """mmdet's features of regions, cut out of contiguous maps in float32."""
 
     def forward(self, feats: Sequence[Tensor], rois: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return super().forward(tuple(x.float() for x in feats), rois, *args, **kwargs)
+        return super().forward(tuple(x.float().contiguous() for x in feats), rois, *args, **kwargs)

@@ -8,6 +8,7 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from mmvisionllama.detection import SingleRoIExtractor
 from tests.configs.shipped import load
 
 TINY = ["pyramid_visionllama_tiny_maskrcnn_digitscenes", "visionllama_tiny_vitdet_digitscenes"]
@@ -45,6 +46,18 @@ def test_a_detector_trains_and_predicts_under_bfloat16_autocast_as_in_float32(na
         found = model(**batch(model), mode="predict")[0].pred_instances
     assert found.bboxes.dtype == torch.float32
     assert len(found.masks) == len(found.bboxes) > 0
+
+
+def test_features_of_regions_do_not_depend_on_how_a_map_lies_in_memory() -> None:
+    torch.manual_seed(0)
+    layer = dict(type="RoIAlign", output_size=3, sampling_ratio=0)
+    extractor = SingleRoIExtractor(layer, out_channels=4, featmap_strides=[4])
+    map_BCHW, rois = (
+        torch.randn(2, 4, 8, 8),
+        torch.tensor([[0, 4.0, 6.0, 20.0, 30.0], [1, 1.0, 1.0, 31.0, 9.0]]),
+    )
+    permuted = map_BCHW.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert torch.equal(extractor([map_BCHW], rois), extractor([permuted], rois))
 
 
 @pytest.mark.parametrize("name", TINY)

@@ -15,7 +15,8 @@ class LN2d(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), at every place for itself."""
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
-        return super().forward(map_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        # Contiguous, because compiled operators of mmcv read any map as if it were.
+        return super().forward(map_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 @MODELS.register_module()

@@ -31,6 +31,10 @@ def test_only_the_last_map_counts(neck: SimpleFPN) -> None:
     assert all(torch.equal(a, b) for a, b in zip(both, alone, strict=True))
 
 
+def test_maps_are_contiguous_as_operators_on_regions_expect(neck: SimpleFPN) -> None:
+    assert all(x.is_contiguous() for x in neck((torch.randn(2, 16, 6, 10),)))
+
+
 def test_the_coarsest_map_is_every_second_place_of_the_one_before(neck: SimpleFPN) -> None:
     *_, fourth, fifth = neck((torch.randn(1, 16, 8, 8),))
     assert torch.equal(fifth, fourth[:, :, ::2, ::2])
