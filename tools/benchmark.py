@@ -77,7 +77,7 @@ def main() -> None:
             rate, (low, ratio, high) = figure.images_per_second(args.batch), figure.rate_against(figures[0])
             memory, quartiles = f"{figure.memory / 2**20:,.0f}", f"{low:.2f}-{high:.2f}"
             size_text = f"{figure.parameters / 1e6:.2f} M"
-            table.add_row(text, size_text, f"{rate:.2f}", f"{ratio:.3f}", quartiles, memory)
+            table.add_row(text, size_text, f"{rate:.3g}", f"{ratio:.3f}", quartiles, memory)
             numbers = dict(images_per_second=rate, ratio=ratio, ratio_quartiles=(low, high))
             report.append(dict(model=text, mode=mode, **numbers, **vars(figure)))
         console.print(table)
