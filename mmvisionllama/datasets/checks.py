@@ -19,6 +19,7 @@ from mmvisionllama.names import shortened
 _PREPARE = {
     "digitscenes": "make it: python tools/prepare_digitscenes.py",
     "ade": "docs/data.md says how to get ADE20K",
+    "imagenet_latents_256": "make it: tools/cache_latents.sh CONFIG",
     "imagenet": "docs/data.md says how to get ImageNet-1K",
     "mnist": "docs/data.md says where the files of MNIST go",
     "coco": "docs/data.md says how to get COCO",
@@ -112,8 +113,9 @@ def _disagreements(what: str, names: dict[str, tuple[str, ...]]) -> Iterator[Pro
 
 
 def classes_of(model: dict[str, Any]) -> int | None:
-    """Return the number of classes of the (last) head of a model's config, if it has one."""
-    head = model.get("decode_head") or model.get("head") or model.get("roi_head", {}).get("bbox_head")
+    """Return the number of classes of the (last) head, or of a generator's network, in a model's config."""
+    head = model.get("decode_head") or model.get("head") or model.get("network")
+    head = head or model.get("roi_head", {}).get("bbox_head")
     head = head[-1] if isinstance(head, (list, tuple)) else head
     return None if head is None else head.get("num_classes")
 

@@ -40,7 +40,10 @@ def _(dataset: BaseDataset, role: Role) -> Iterator[Problem | str]:
 
 
 def _set_number(count: int) -> str:
-    return f"set model.head.num_classes={count} and data_preprocessor.num_classes={count}"
+    return (
+        f"set model.head.num_classes={count} (model.network.num_classes of a generator) and "
+        f"data_preprocessor.num_classes={count}"
+    )
 
 
 def _readable_listing(dataset: BaseDataset, role: Role) -> Iterator[Problem]:

@@ -75,6 +75,12 @@ def test_fewer_class_folders_than_the_head_has_classes(
     assert "model.head.num_classes=3" in message
 
 
+def test_a_generator_of_other_classes_than_the_data_has(refusal: Callable) -> None:
+    message = refusal("configs/gen/dit_visionllama_tiny_digits.py", "model.network.num_classes=3")
+    assert "the data set has 10 classes" in message
+    assert "model.network.num_classes of a generator" in message
+
+
 def test_images_that_are_all_of_one_class(
     refusal: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
