@@ -2,7 +2,7 @@
 
 tools/train.sh configs/det/pyramid_visionllama_tiny_maskrcnn_digitscenes.py
 
-One process on two CPU cores, 16 images. Box AP50 96.0, mask AP50 94.5 (one seed), in 8 min 31 s with one thread.
+One process on two CPU cores, 16 images. Box AP50 96.0, mask AP50 94.5 (one seed), in 8 min 31 s (one thread).
 """
 
 _base_ = [
