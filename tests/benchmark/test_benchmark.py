@@ -48,7 +48,6 @@ def test_a_detector_is_measured_with_its_losses_with_and_without_recomputed_acti
     figures = measure(subjects, Setting("train", (128, 192), 4, threads=1, amp=True), rounds=2, warmup=0)
     assert figures[0].parameters == figures[1].parameters > 1e6
     assert [len(figure.seconds) for figure in figures] == [2, 2]
-    assert figures[0].memory > 0
 
 
 @pytest.mark.parametrize("text", ["DeiT3", "DeiT3('small')", "DeiT3(arch=x)", "DeiT3(arch=", "1"])
