@@ -74,6 +74,15 @@ def test_a_stop_in_validation_changes_nothing(
 
 
 @both_loops
+def test_a_stop_in_a_validation_that_no_checkpoint_precedes_saves_one_there(
+    undisturbed: Callable, tmp_path: Path, loop: dict
+) -> None:
+    """The averages stand in the place of the weights then, and the validation has drawn random numbers."""
+    step = 6 if loop["epochs"] else 5
+    check(undisturbed, tmp_path, dict(val=(step, 1)), every=2 if loop["epochs"] else 10, **loop)
+
+
+@both_loops
 @pytest.mark.parametrize("step", [6, 7, 8])
 def test_a_stop_inside_an_accumulation_changes_nothing(
     undisturbed: Callable, tmp_path: Path, loop: dict, step: int
