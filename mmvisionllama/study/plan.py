@@ -25,7 +25,7 @@ class Run:
         config: As the study's file names it.
         sha256: Of what it resolves to, see :func:`sha256_of`.
         load_from: Name of the preparation whose last checkpoint of the same seed it starts from.
-        compared: Whether its metric is reported; preparations are trained alone.
+        compared: Whether its metrics are reported; preparations are trained alone.
     """
 
     name: str
@@ -38,19 +38,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """Several trainings and the metric that compares them.
+    """Several trainings and the metrics that compare them.
 
     Attributes:
         title: First line of the file's docstring.
-        metric: In the host's name, e.g. ``accuracy/top1``.
-        reach: Share of a run's own final value, in (0, 1): the report says how many steps it takes to get
-            there. None: it does not.
+        metrics: In the host's names, e.g. ``accuracy/top1``; the one that matters most is the first.
+        reach: Share of a run's own final value of the first metric, in (0, 1): the report says how many steps
+            it takes to get there. None: it does not.
         runs: Preparations first.
     """
 
     name: str
     title: str
-    metric: str
+    metrics: tuple[str, ...]
     seeds: tuple[int, ...]
     reach: float | None
     runs: tuple[Run, ...]
@@ -87,7 +87,11 @@ def load_study(path: str | Path, seeds: Sequence[int] | None = None) -> Study:
         raise ConfigError(f"{file}: {', '.join(twice)} is both a preparation and a run")
     runs = (*_read(file, preparations, (), False), *_read(file, compared, tuple(preparations), True))
     title = (ast.get_docstring(tree) or file.stem).splitlines()[0].rstrip(".")
-    return Study(file.stem, title, content["metric"], seeds, reach, runs)
+    metrics = content["metric"]
+    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    if not metrics:
+        raise ConfigError(f"{file}: metric is a name or several, got {content['metric']!r}")
+    return Study(file.stem, title, metrics, seeds, reach, runs)
 
 
 def _read(file: Path, entries: dict[str, dict], prepared: Sequence[str], compared: bool) -> Iterator[Run]:

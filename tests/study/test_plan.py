@@ -58,6 +58,7 @@ TOY_RUN = dict(config=str(TOY))
 WRONG = {
     "unknown key": (dict(metrics="error"), "does not take 'metrics'. Did you mean 'metric'?"),
     "missing key": (dict(metric=None), "lacks metric"),
+    "no metric": (dict(metric=[]), "metric is a name or several, got []"),
     "no run": (dict(runs={}), "runs is empty"),
     "unknown key of a run": (
         dict(runs=dict(one=TOY_RUN | dict(labl="x"))),
