@@ -52,7 +52,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 # mmdet is an extra.
 _DETECTION = ("detection",) if find_spec("mmdet") else ()
 MODELS = _child(MMENGINE_MODELS, "models", "pretrain", "generation", "evaluation", "baselines", *_DETECTION)
-DATASETS = _child(MMENGINE_DATASETS, "datasets.seg", "datasets.digits")
+DATASETS = _child(MMENGINE_DATASETS, "datasets.seg", "datasets.digits", "datasets.latents")
 TRANSFORMS = _child(
     MMENGINE_TRANSFORMS,
     "datasets.loading",

@@ -23,6 +23,7 @@ SIZES = {
 COMMON = [
     *IN_PROCESS,
     "train_dataloader.batch_size=2",
+    "auto_scale_lr.base_batch_size=2",
     "param_scheduler.0.end=2",
     "param_scheduler.1.end=4",
     "param_scheduler.1.milestones=[3]",

@@ -32,6 +32,7 @@ STEPS = EPOCHS * len(SYNSETS) * IMAGES["train"] // BATCH
 SHRUNK = [
     *IN_PROCESS,
     f"train_dataloader.batch_size={BATCH}",
+    f"auto_scale_lr.base_batch_size={BATCH}",
     *(f"{split}_dataloader.dataset.metainfo.classes=[{','.join(SYNSETS)}]" for split in ("train", "val")),
     f"train_cfg.max_epochs={EPOCHS}",
     f"train_cfg.val_interval={EPOCHS}",

@@ -19,6 +19,19 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="auto|PATH",
         help="continue from the last checkpoint of the work directory if there is one (auto), or from PATH",
     )
+    parser.add_argument(
+        "--global-batch",
+        type=int,
+        metavar="IMAGES",
+        help="images of an optimizer step over all processes (default: what the config states); the learning "
+        "rate is scaled in proportion, the accumulation follows",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="make a few steps and one validation batch on the real data, estimate memory and time of the "
+        "whole training, and leave nothing behind",
+    )
     add_run_options(parser, "training")
     return parser
 

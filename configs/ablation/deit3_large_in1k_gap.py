@@ -18,4 +18,5 @@ model = dict(
         out_type="avg_featmap",
     ),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))
+# Without a class token to spare weight decay.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(_delete_=True, pos_embed=dict(decay_mult=0.0))))

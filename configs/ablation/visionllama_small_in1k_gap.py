@@ -8,3 +8,5 @@ Asks whether a class token is needed, or the mean of the patches serves as well.
 
 _base_ = "../cls/visionllama_small_in1k.py"
 model = dict(backbone=dict(out_type="avg_featmap"))
+# Without a class token to spare weight decay.
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(_delete_=True)))

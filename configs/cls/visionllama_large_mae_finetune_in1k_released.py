@@ -3,7 +3,7 @@
 tools/train.sh configs/cls/visionllama_large_mae_finetune_in1k_released.py --amp \
     --cfg-options load_from=work_dirs/visionllama_large_mae_in1k_800e_released/epoch_800.pth
 
-8 GPUs x 64 images, two iterations to a step. Top-1 85.5 after 800 epochs of MAE (paper, Tab. 3).
+8 GPUs x 64 images, two batches to a step. Top-1 85.5 after 800 epochs of MAE (paper, Tab. 3).
 Unlike the paper: a feed-forward four times as wide and never dropped, positions not scaled, drop-path 0.2.
 """
 
@@ -17,4 +17,3 @@ model = dict(
     )
 )
 train_dataloader = dict(batch_size=64)
-optim_wrapper = dict(accumulative_counts=2)

@@ -3,7 +3,7 @@
 tools/train.sh configs/det/visionllama_vitdet_coco_100e.py --amp \
     --cfg-options load_from=work_dirs/visionllama_mae_in1k_800e/epoch_800.pth
 
-8 GPUs x 4 images, two iterations to a step. No published result: the schedule of ViT-B.
+8 GPUs x 4 images, two batches to a step. No published result: the schedule of ViT-B.
 """
 
 _base_ = [

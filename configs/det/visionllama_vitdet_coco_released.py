@@ -3,8 +3,8 @@
 tools/train.sh configs/det/visionllama_vitdet_coco_released.py --amp \
     --cfg-options load_from=work_dirs/visionllama_mae_in1k_800e_released/epoch_800.pth
 
-8 GPUs x 4 images, two iterations to a step. Box AP 52.2, mask AP 46.3 (paper, Tab. 6).
-Unlike the paper: warm-up of 250 iterations, about 37 epochs, a feed-forward four times as wide, positions not
+8 GPUs x 4 images, two batches to a step. Box AP 52.2, mask AP 46.3 (paper, Tab. 6).
+Unlike the paper: warm-up of 125 steps, about 37 epochs, a feed-forward four times as wide, positions not
 scaled, padded tokens attended to, and drop-path on attention alone.
 """
 
@@ -18,7 +18,7 @@ model = dict(
     ),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, begin=0, end=250, by_epoch=False),
+    dict(type="LinearLR", start_factor=1e-3, begin=0, end=125, by_epoch=False),
     dict(type="MultiStepLR", milestones=[28, 34], gamma=0.1, begin=0, end=37, by_epoch=True),
 ]
 train_cfg = dict(max_epochs=37)

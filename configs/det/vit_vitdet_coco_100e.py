@@ -3,7 +3,7 @@
 tools/train.sh configs/det/vit_vitdet_coco_100e.py --amp \
     --cfg-options load_from=work_dirs/vit_mae_in1k_1600e/epoch_1600.pth
 
-8 GPUs x 4 images, two iterations to a step. Box AP 51.6, mask AP 45.7 after 1600 epochs of MAE
+8 GPUs x 4 images, two batches to a step. Box AP 51.6, mask AP 45.7 after 1600 epochs of MAE
 (paper, Tab. 6).
 """
 

@@ -9,3 +9,4 @@ Unlike the paper: a feed-forward four times as wide, positions not scaled, half 
 _base_ = "./visionllama_large_mae_in1k_800e.py"
 model = dict(backbone=dict(rope=dict(type="RoPE2D"), ffn=dict(type="SwiGLU", expand=16, bias=True)))
 train_dataloader = dict(batch_size=256)
+auto_scale_lr = dict(base_batch_size=2048)

@@ -16,3 +16,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=1)
 optim_wrapper = dict(accumulative_counts=2)
+auto_scale_lr = None  # iterations, not steps, are counted

@@ -17,7 +17,11 @@ def check_exact(model: nn.Module, path: str) -> None:
 
     Raises: CheckpointError: listing the weights of either side that the other lacks.
     """
-    weights = weights_of(read_checkpoint(path, lazy=True), path)
+    require_exact(model, weights_of(read_checkpoint(path, lazy=True), path), path)
+
+
+def require_exact(model: nn.Module, weights: dict[str, Tensor], path: str) -> None:
+    """Require the same of ``weights`` that were read from ``path``."""
     match = match_weights(model, weights)
     if not match.exact:
         fix = _conversion(weights) or (

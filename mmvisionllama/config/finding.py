@@ -42,7 +42,7 @@ def did_you_mean(file: Path, known: Iterable[Path]) -> str:
     by_name: dict[str, list[Path]] = {}
     for path in known:
         by_name.setdefault(path.stem, []).append(path)
-    hits = [_shown(path) for name in nearest_names(file.stem, by_name) for path in by_name[name]]
+    hits = [shown(path) for name in nearest_names(file.stem, by_name) for path in by_name[name]]
     return f"; did you mean {' or '.join(hits)}?" if hits else ""
 
 
@@ -52,7 +52,8 @@ def _near_files(given: Path) -> str:
     return did_you_mean(given, dict.fromkeys([*beside, *(repository_root() / "configs").rglob("*.py")]))
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """Return a path from the current directory or else from the repository, where it lies in one."""
     for root in (Path.cwd(), repository_root()):
         if path.is_relative_to(root):
             return str(path.relative_to(root))

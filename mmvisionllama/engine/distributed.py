@@ -114,6 +114,11 @@ def rank_of(environ: Mapping[str, str]) -> int:
     return int(environ.get("RANK", environ.get("SLURM_PROCID", "0")))
 
 
+def processes_of(environ: Mapping[str, str]) -> int:
+    """Return the number of processes that the launcher starts, 1 without one."""
+    return int(environ.get("WORLD_SIZE", environ.get("SLURM_NTASKS", "1")))
+
+
 def is_first_of_machine(environ: Mapping[str, str]) -> bool:
     """Whether this process speaks for its machine: a file that is missing there, say, is so for all."""
     return environ.get("LOCAL_RANK", environ.get("SLURM_LOCALID", "0")) == "0"

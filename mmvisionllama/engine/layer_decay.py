@@ -10,6 +10,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
 from torch import nn
 
+from mmvisionllama.config.custom_keys import matching_keys, unmatched_keys
 from mmvisionllama.config.errors import ConfigError, Problem
 from mmvisionllama.names import nearest
 from mmvisionllama.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -92,7 +93,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _place(self, name: str, owner: nn.Module, parameter: nn.Parameter, depths: "_Depths") -> _Place:
         cfg, depth = self.paramwise_cfg, depths.of(name)
-        custom = max(self._matching(name), key=len, default=None)
+        custom = max(matching_keys(name, sorted(cfg.get("custom_keys", {}))), key=len, default=None)
         if custom is not None:
             options = cfg["custom_keys"][custom]
             return _Place(depth, float(options.get("lr_mult", 1)), float(options.get("decay_mult", 1)))
@@ -104,21 +105,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         key = next((key for key, applies in applying.items() if applies and key in cfg), None)
         return _Place(depth, 1.0, 1.0 if key is None else float(cfg[key]))
 
-    def _matching(self, name: str) -> list[str]:
-        # mmengine joins "<module>.<parameter>" also for the root, so ".cls_token" matches at every level.
-        dotted = name if "." in name else f".{name}"
-        return [key for key in sorted(self.paramwise_cfg.get("custom_keys", {})) if key in dotted]
-
     def _check_custom_keys(self, module: nn.Module) -> None:
         names = [name for name, _ in module.named_parameters()]
-        used = {key for name in names for key in self._matching(name)}
-        parts = sorted({part for name in names for part in name.split(".") if not part.isdigit()})
-        problems = [
-            Problem("paramwise_cfg.custom_keys", f"no parameter's name holds {key!r}", nearest(key, parts))
-            for key in self.paramwise_cfg.get("custom_keys", {})
-            if key not in used
-        ]
-        if problems:
+        keys = self.paramwise_cfg.get("custom_keys", {})
+        if problems := unmatched_keys("paramwise_cfg.custom_keys", keys, names):
             raise ConfigError("\n".join(map(str, problems)), problems)
 
     def _lr(self, place: _Place, number: int) -> float:

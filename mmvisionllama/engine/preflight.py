@@ -6,7 +6,10 @@ from torch import nn
 
 from mmvisionllama.checkpoint import check_exact, check_pretrained, check_resume, check_start
 from mmvisionllama.config import ConfigError
+from mmvisionllama.config.custom_keys import unmatched_keys
 from mmvisionllama.datasets.checks import SizeCheck, classes_of, require_sound_data
+from mmvisionllama.engine.global_batch import remark_on_accumulation
+from mmvisionllama.engine.schedule_checks import check_schedules
 
 
 def check_training(cfg: Config) -> list[str]:
@@ -14,19 +17,28 @@ def check_training(cfg: Config) -> list[str]:
 
     Returns: Remarks for the log.
     Raises:
-        ConfigError: if the model cannot be built, its parts disagree or the data do not fit.
+        ConfigError: if the model cannot be built, its parts disagree, a schedule does not end with the
+            training, a custom key is part of no parameter's name, or the data do not fit.
         CheckpointError: if ``load_from`` or an ``init_cfg`` does not fit the model.
     """
+    check_schedules(cfg)
     model = build_model(cfg)
     require_one_number_of_classes(cfg, model, "val_evaluator")
-    notes = []
+    require_known_custom_keys(cfg, model)
+    notes = remark_on_accumulation(cfg)
     if cfg.get("resume"):
         check_resume(model, cfg.load_from)
     elif cfg.get("load_from"):
         notes += check_start(model, cfg.load_from)
     notes += check_pretrained(model)
     loaders = ("train_dataloader", "val_dataloader")
-    return notes + require_sound_data(cfg, *loaders, size_check=size_check_of(model))
+    notes += require_sound_data(cfg, *loaders, size_check=size_check_of(model))
+    if hasattr(model, "check_data"):
+        try:
+            model.check_data(cfg.train_dataloader.dataset)
+        except ValueError as error:
+            raise ConfigError(f"train_dataloader.dataset: {error}") from error
+    return notes
 
 
 def check_testing(cfg: Config) -> list[str]:
@@ -73,6 +85,17 @@ def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str)
                 f"{evaluator}: {metric['type']} has topk={topk}, but model.head.num_classes={classes}: there "
                 f"is no top {largest} of {classes} classes"
             )
+
+
+def require_known_custom_keys(cfg: Config, model: nn.Module) -> None:
+    """Require that every entry of ``custom_keys`` is part of a parameter's name.
+
+    Raises: ConfigError: with the nearest parts of names.
+    """
+    keys = (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys", {})
+    path = "optim_wrapper.paramwise_cfg.custom_keys"
+    if problems := unmatched_keys(path, keys, (name for name, _ in model.named_parameters())):
+        raise ConfigError("\n".join(map(str, problems)), problems)
 
 
 def size_check_of(model: nn.Module) -> SizeCheck | None:

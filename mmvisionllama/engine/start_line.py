@@ -9,6 +9,8 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmvisionllama.engine.global_batch import GlobalBatch, share_batch
+
 
 class StartLineHook(Hook):
     """Log one line before a run: model, parameters, data, processes, global batch, learning rate and seed.
@@ -31,9 +33,10 @@ class StartLineHook(Hook):
         if runner.val_loop is not None:
             data += f", val {_size(runner.val_dataloader)}"
         accumulation = runner.cfg.optim_wrapper.get("accumulative_counts", 1)
+        stated = share_batch(runner.cfg, runner.world_size)
         return [
             f"data: {data}",
-            _batch(runner, runner.train_dataloader, accumulation),
+            str(stated) if stated else _batch(runner, runner.train_dataloader, accumulation),
             f"learning rate {_learning_rate(runner.optim_wrapper):.3g}",
         ]
 
@@ -58,11 +61,8 @@ def _size(dataloader: DataLoader) -> str:
 
 def _batch(runner: Runner, dataloader: DataLoader, accumulation: int) -> str:
     batch = dataloader.batch_size or getattr(dataloader.batch_sampler, "batch_size", 1)
-    steps = f" x {accumulation} accumulated" if accumulation > 1 else ""
-    return (
-        f"global batch {runner.world_size * batch * accumulation} = "
-        f"{runner.world_size} process{'es' if runner.world_size > 1 else ''} x {batch}{steps}"
-    )
+    size = runner.world_size * batch * accumulation
+    return str(GlobalBatch(size, runner.world_size, batch, accumulation))
 
 
 def _learning_rate(optim_wrapper: Any) -> float:

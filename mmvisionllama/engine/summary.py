@@ -84,7 +84,7 @@ class RunSummaryHook(ReportHook):
             "trained_parameters": sum(x.numel() for x in model.parameters() if x.requires_grad),
             "world_size": get_world_size(),
             "device": str(next(model.parameters()).device),
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": {"python": platform.python_version(), **versions()},
         }
 
 
@@ -129,6 +129,6 @@ def _indicators(hook: CheckpointHook) -> list[str]:
     return hook.key_indicators if hook.save_best else []
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     # Only what the run has imported: asking for more would import it.
     return {name: str(sys.modules[name].__version__) for name in _PACKAGES if name in sys.modules}

@@ -41,6 +41,8 @@ FIRST_STAGES = {L: f"{L}_pre160", DEIT: f"{DEIT}_pre160", B: f"{B}_pre192"}
 RMS = {"type": "RMSNorm", "eps": 1e-6}
 # Learned positions come with their exemption from weight decay, as in DeiT III and Twins.
 UNDECAYED = {"optim_wrapper.paramwise_cfg.custom_keys": {"pos_embed": {"decay_mult": 0.0}}}
+# Without a class token there is none to spare weight decay.
+NO_TOKEN = {"optim_wrapper.paramwise_cfg.custom_keys.cls_token": "absent"}
 MEAN, POOLED = {"out_type": "avg_featmap"}, {"pooling": {("avg_featmap", False)}}
 UNSCALED = {"scale_at_twice_the_side": {1.0}}
 # 24 blocks of width 1024: two biased layers of 4096 for three plain ones of 2816.
@@ -126,6 +128,7 @@ def test_ablation_differs_from_the_unchanged_config_in_its_component_alone(name:
     unchanged, study = ABLATIONS[name]
     expected = {f"model.backbone.{key}": value for key, value in study.config.items()}
     expected |= UNDECAYED if "pos_embed" in study.config else {}
+    expected |= NO_TOKEN if study.config == MEAN else {}
     expected["work_dir"] = f"work_dirs/{Path(name).stem}"
     assert changes(load(unchanged).to_dict(), load(name).to_dict()) == expected
 

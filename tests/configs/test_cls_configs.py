@@ -99,7 +99,7 @@ FINETUNED = {
 @pytest.mark.parametrize(("name", "recipe"), FINETUNED.items())
 def test_fine_tuning_recipe_is_the_published_one(name: str, recipe: tuple) -> None:
     cfg = load(f"configs/cls/{name}.py")
-    step = 8 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1)
+    step = cfg.auto_scale_lr.base_batch_size
     rate, decay = cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.paramwise_cfg.layer_decay_rate
     assert recipe == (rate, decay, cfg.model.backbone.drop_path_rate, cfg.train_cfg.max_epochs, step)
 

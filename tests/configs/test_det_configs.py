@@ -40,7 +40,7 @@ def test_every_coco_config_has_a_recipe_to_be_held_against() -> None:
 def test_coco_recipe_is_the_published_one(name: str, recipe: tuple) -> None:
     cfg = load(f"configs/det/{name}.py")
     optimizer, paramwise = cfg.optim_wrapper.optimizer, cfg.optim_wrapper.paramwise_cfg
-    step = 8 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1)
+    step = cfg.auto_scale_lr.base_batch_size
     assert recipe == (
         *(optimizer.lr, optimizer.weight_decay, paramwise.get("layer_decay_rate")),
         *(cfg.model.backbone.get("drop_path_rate"), cfg.train_cfg.max_epochs, step),

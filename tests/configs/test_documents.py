@@ -6,7 +6,13 @@ import pytest
 
 from tests.configs.shipped import NAMES, ROOT
 
-DOCUMENTS = {"cls": "recipes.md", "pretrain": "recipes.md", "ablation": "recipes.md", "det": "detection.md"}
+DOCUMENTS = {
+    "cls": "recipes.md",
+    "pretrain": "recipes.md",
+    "ablation": "recipes.md",
+    "det": "detection.md",
+    "gen": "generation.md",
+}
 # Second stages stand for their first ones where the document says how those are called.
 FIRST_STAGES = ("_pre160_", "_pre192_")
 

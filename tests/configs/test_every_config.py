@@ -8,6 +8,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from mmvisionllama.engine.global_batch import share_batch
+from mmvisionllama.engine.preflight import require_known_custom_keys
+from mmvisionllama.engine.schedule_checks import check_schedules
 from tests.configs.shipped import NAMES, ROOT, header, load
 
 HOSTS = {
@@ -59,6 +62,19 @@ def test_header_says_how_many_images_go_where(name: str) -> None:
 
 
 @every_config
+def test_the_devices_of_the_header_make_the_global_batch_that_the_rate_is_meant_for(name: str) -> None:
+    cfg = load(name)
+    stated = re.search(r"(\d+) GPUs x (\d+) images?(, two batches to a step)?", header(name))
+    if stated is None or cfg.get("auto_scale_lr") is None:
+        assert stated is None or "two iterations to a step" in header(name)
+        return
+    devices, per_device = int(stated.group(1)), int(stated.group(2))
+    accumulation = 2 if stated.group(3) else 1
+    batch = share_batch(cfg, devices)
+    assert (batch.per_device, batch.accumulation) == (per_device, accumulation)
+
+
+@every_config
 def test_files_that_a_header_names_exist(name: str) -> None:
     named = re.findall(r"[\w/]+\.py\b", header(name))
     missing = [x for x in named if not (ROOT / x).exists() and not (ROOT / name).with_name(x).exists()]
@@ -81,6 +97,7 @@ def test_default_scope_is_that_of_the_host(name: str) -> None:
 def test_learning_rate_schedule_ends_with_the_training(name: str) -> None:
     cfg = load(name)
     assert last_step(cfg) == length(cfg)
+    check_schedules(cfg)
 
 
 @every_config
@@ -105,6 +122,11 @@ def test_every_trained_parameter_gets_an_optimizer_group(built: tuple[Config, nn
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     optimized = [id(x) for group in groups for x in group["params"] if x.requires_grad]
     assert sorted(optimized) == sorted(id(x) for x in model.parameters() if x.requires_grad)
+
+
+@every_model
+def test_every_custom_key_is_part_of_a_parameters_name(built: tuple[Config, nn.Module]) -> None:
+    require_known_custom_keys(*built)
 
 
 @every_model

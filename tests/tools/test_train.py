@@ -39,7 +39,7 @@ def positionals(parser: ArgumentParser) -> list[str]:
 def test_the_command_line_of_train_is_frozen() -> None:
     parser = parser_of("train")
     assert positionals(parser) == ["config"]
-    assert options(parser) == sorted([*SHARED, "--resume"])
+    assert options(parser) == sorted([*SHARED, "--dry-run", "--global-batch", "--resume"])
 
 
 def test_the_command_line_of_test_is_frozen() -> None:

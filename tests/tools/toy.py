@@ -38,6 +38,15 @@ class ToyRegression(BaseModel):
         return [{"error": x} for x in (predicted - target).abs()]
 
 
+@MODELS.register_module()
+class ToyWithSpare(ToyRegression):
+    """Has a layer that it does not use."""
+
+    def __init__(self, backbone: dict) -> None:
+        super().__init__(backbone)
+        self.spare = nn.Linear(2, 1)
+
+
 @DATASETS.register_module()
 class ToyPoints(BaseDataset):
     def __init__(self, count: int = 32, **kwargs: Any) -> None:

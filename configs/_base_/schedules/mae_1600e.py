@@ -7,6 +7,7 @@ optim_wrapper = dict(
         custom_keys=dict(cls_token=dict(decay_mult=0.0), mask_token=dict(decay_mult=0.0)),
     ),
 )
+auto_scale_lr = dict(base_batch_size=4096)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-4, begin=0, end=40, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=40, end=1600, convert_to_iter_based=True),

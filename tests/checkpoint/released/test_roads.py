@@ -250,6 +250,8 @@ train_dataloader = dict(
 )
 val_dataloader = val_cfg = val_evaluator = None
 train_cfg = dict(max_epochs=1)
+auto_scale_lr = None
+unchecked = ["param_scheduler"]
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 custom_hooks = []
 """
