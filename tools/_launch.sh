@@ -72,34 +72,59 @@ run_here() { # run_here TOOL [ARGUMENT ...]
             --master-port "${MASTER_PORT:-29500}")
     fi
     share_cores "$processes"
+    # After -- torchrun takes no option of the tool, such as --num, for a short form of its own.
     exec "$PYTHON" "$tools/_torchrun.py" "${meeting[@]}" --nproc-per-node "$processes" \
-        "$tools/$tool" "$@" --launcher pytorch
+        -- "$tools/$tool" "$@" --launcher pytorch
 }
 
-# Run a tool through srun, in the allocation around this shell or in one of its own.
-run_by_srun() { # run_by_srun TOOL [ARGUMENT ...]
-    local tool=$1 nodes tasks cpus request
-    shift
-    command -v srun >/dev/null || fail "srun not found: this machine is no part of a SLURM cluster; use tools/${tool%.py}.sh"
-    nodes=${NODES:-${SLURM_NNODES:-1}}
-    GPUS=${GPUS:-${SLURM_GPUS_ON_NODE:-1}}
-    require_count NODES "$nodes" 1
+# Turn the variables into options that srun and sbatch share, in the array `request`.
+request_from_slurm() { # request_from_slurm TOOL
+    local tasks
+    command -v srun >/dev/null || fail "srun not found: this machine is no part of a SLURM cluster; use tools/${1%.py}.sh"
+    # Exported, so that the batch script of a job asks for what the job was given.
+    export NODES=${NODES:-${SLURM_NNODES:-1}} GPUS=${GPUS:-${SLURM_GPUS_ON_NODE:-1}}
+    export CPUS_PER_TASK=${CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-8}}
+    require_count NODES "$NODES" 1
     require_count GPUS "$GPUS" 0
     require_count NPROC "${NPROC:-1}" 1
+    require_count CPUS_PER_TASK "$CPUS_PER_TASK" 1
     [ "$GPUS" -eq 0 ] || [ -z "${NPROC:-}" ] || fail "NPROC=$NPROC counts tasks on CPUs, so it needs GPUS=0"
     tasks=$((GPUS > 0 ? GPUS : ${NPROC:-1}))
-    cpus=${CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-8}}
-    require_count CPUS_PER_TASK "$cpus" 1
-    # Not every cluster binds a task to its cores: unbound, each would start a thread for every core of the machine.
-    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus}
-    export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
-    request=(--job-name "${JOB_NAME:-mmvisionllama}" --nodes "$nodes" --ntasks $((nodes * tasks))
-        --ntasks-per-node "$tasks" --cpus-per-task "$cpus" --kill-on-bad-exit=1)
+    request=(--job-name "${JOB_NAME:-mmvisionllama}" --nodes "$NODES" --ntasks $((NODES * tasks))
+        --ntasks-per-node "$tasks" --cpus-per-task "$CPUS_PER_TASK")
     [ "$GPUS" -eq 0 ] || request+=(--gres "gpu:$GPUS")
     [ -z "${PARTITION:-}" ] || request+=(--partition "$PARTITION")
     [ -z "${ACCOUNT:-}" ] || request+=(--account "$ACCOUNT")
     [ -z "${TIME:-}" ] || request+=(--time "$TIME")
+}
+
+# Run a tool through srun, in the allocation around this shell or in one of its own.
+run_by_srun() { # run_by_srun TOOL [ARGUMENT ...]
+    local tool=$1 request
+    shift
+    request_from_slurm "$tool"
+    # Not every cluster binds a task to its cores: unbound, each would start a thread for every core of the machine.
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$CPUS_PER_TASK}
+    export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
+    # Tasks that were stopped end by a status of their own, one a little before the other: killing the others at
+    # once would hide it. So they have a minute. An interrupt of the terminal goes to the tasks.
     # SRUN_ARGS is split into words on purpose.
     # shellcheck disable=SC2086
-    exec srun "${request[@]}" ${SRUN_ARGS:-} "$PYTHON" -u "$tools/$tool" "$@" --launcher slurm
+    exec srun "${request[@]}" --kill-on-bad-exit=0 --wait=60 --disable-status ${SRUN_ARGS:-} \
+        "$PYTHON" -u "$tools/$tool" "$@" --launcher slurm
+}
+
+# Choose a port that is free on this machine and hold it against other jobs while this shell and its children live.
+reserve_port() { # reserve_port NUMBER; leaves it in MASTER_PORT
+    local port holder
+    for ((port = 10000 + $1 % 20000; port < 32768; port++)); do
+        { exec {holder}>"/tmp/mmvisionllama-port-$port"; } 2>/dev/null || continue # another user's
+        if flock --nonblock "$holder" &&
+            "$PYTHON" -c 'import socket, sys; socket.socket().bind(("", int(sys.argv[1])))' "$port" 2>/dev/null; then
+            export MASTER_PORT=$port
+            return
+        fi
+        exec {holder}>&-
+    done
+    fail "no free port from $((10000 + $1 % 20000)) on; set MASTER_PORT"
 }

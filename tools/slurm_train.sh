@@ -1,16 +1,49 @@
 #!/usr/bin/env bash
 # Usage: tools/slurm_train.sh CONFIG [options]
 #
-# Trains through srun, inside an allocation (salloc, sbatch) or in one of its own. Variables:
-#   NODES          machines (those of the allocation, else 1)
-#   GPUS           GPUs of every machine (those of the allocation, else 1; 0 means CPUs)
+# Submits a training that stops in time, requeues itself and goes on until it is finished (docs/slurm.md).
+# Inside an allocation (salloc, sbatch) it trains there at once, through srun. Variables:
+#   NODES          machines (1; those of the allocation)
+#   GPUS           GPUs of every machine (1; those of the allocation; 0 means CPUs)
 #   NPROC          tasks on every machine without GPUs (1)
 #   CPUS_PER_TASK  cores of every task, data loading included (8)
-#   PARTITION, ACCOUNT, TIME, JOB_NAME, SRUN_ARGS   handed to srun
-#   MASTER_ADDR, MASTER_PORT   where tasks meet (first node, a port that follows from the job)
+#   PARTITION, ACCOUNT, TIME   handed to SLURM (the cluster's defaults)
+#   JOB_NAME       name of the job (that of the config)
+#   OUTPUT         file of its output (work_dirs/slurm/%x-%j.out: name and number of the job)
+#   GRACE          seconds from the signal to stop until the tasks are killed (120)
+#   MAX_REQUEUES   how often the job may start again (30)
+#   ARRAY          job array, e.g. 0-3%2; task N trains in DIR/N, and %a in the options becomes N
+#   SBATCH_ARGS, SRUN_ARGS     more options for sbatch and for srun
+#   MASTER_ADDR, MASTER_PORT   where tasks meet (first node, a port that is free there)
 #   PYTHON         interpreter (the repository's .venv, else python)
 set -euo pipefail
 here=$(readlink -f "${BASH_SOURCE[0]}")
 source "$(dirname "$here")/_launch.sh"
 help_if_asked "$here" train.py "$@"
-run_by_srun train.py "$@"
+[ -z "${SLURM_JOB_ID:-}" ] || run_by_srun train.py "$@"
+
+request_from_slurm train.py
+export GRACE=${GRACE:-120} MAX_REQUEUES=${MAX_REQUEUES:-30}
+require_count GRACE "$GRACE" 1
+require_count MAX_REQUEUES "$MAX_REQUEUES" 0
+
+# A mistake in the config is worth knowing before the queue, and only the config knows its work directory.
+arguments=("$@")
+stand_in=90909 # for the number of an array task
+[ -z "${ARRAY:-}" ] || arguments=("${@//%a/$stand_in}")
+facts=$("$PYTHON" "$tools/_read_config.py" "${arguments[@]}")
+{ read -r name && read -r work_dir; } <<<"$facts"
+
+export JOB_NAME=${JOB_NAME:-$name}
+OUTPUT=${OUTPUT:-work_dirs/slurm/%x-$([ -z "${ARRAY:-}" ] && echo %j || echo %A_%a).out}
+mkdir -p "$(dirname "$OUTPUT")"
+request+=(--job-name "$JOB_NAME" --output "$OUTPUT" --open-mode append --requeue --export ALL
+    --signal "B:USR1@$((GRACE + 30))")
+[ -z "${ARRAY:-}" ] || request+=(--array "$ARRAY")
+# SBATCH_ARGS is split into words on purpose.
+# shellcheck disable=SC2086
+job=$(sbatch --parsable "${request[@]}" ${SBATCH_ARGS:-} "$tools/_slurm_job.sh" "$tools" "$(date +%s)" \
+    "${work_dir//$stand_in/%a}" "$@")
+job=${job%%;*}
+[ -n "${ARRAY:-}" ] || OUTPUT=${OUTPUT//%j/$job}
+echo "Submitted job $job, which trains in ${work_dir//$stand_in/%a}; its output: ${OUTPUT//%x/$JOB_NAME}"

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.commands import REPOSITORY, TOY, logged_losses, run
+from tests.tools.commands import REPOSITORY, TOY, logged_losses, main, run
 
 OURS = (
     "GPUS",
@@ -21,12 +22,21 @@ OURS = (
     "TIME",
     "JOB_NAME",
     "SRUN_ARGS",
+    "SBATCH_ARGS",
+    "ARRAY",
+    "OUTPUT",
+    "GRACE",
+    "MAX_REQUEUES",
 )
 FOREIGN = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "CPUS_PER_TASK", "PYTHONPATH")
 
-# Says that it sees two GPUs, and prints how it was called for anything else.
+# Says that it sees two GPUs and has read a config, and prints how it was called for anything else.
 INTERPRETER = """#!/bin/bash
-if [ "$1" = -c ]; then echo "${VISIBLE:-2}"; else echo "$@ OMP_NUM_THREADS=${OMP_NUM_THREADS:-}"; fi
+case $1 in
+    -c) echo "${VISIBLE:-2}" ;;
+    */_read_config.py) printf 'tiny\\nruns/tiny\\n' ;;
+    *) echo "$@ OMP_NUM_THREADS=${OMP_NUM_THREADS:-}" ;;
+esac
 """
 # Starts every task on this machine, as srun does on those that it was given.
 SRUN = """#!/bin/bash
@@ -106,6 +116,7 @@ def test_two_slurm_tasks_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losse
         "train_dataloader.batch_size=2",
         cwd=tmp_path,
         PATH=f"{tmp_path}:{os.environ['PATH']}",
+        SLURM_JOB_ID=1,
         GPUS=0,
         NPROC=2,
     )
@@ -122,7 +133,10 @@ def test_an_error_of_two_processes_is_printed_once_without_a_traceback(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", ["train.sh", "test.sh", "slurm_train.sh", "slurm_test.sh"])
+@pytest.mark.parametrize(
+    "script",
+    ["train.sh", "test.sh", "sample.sh", "cache_latents.sh", "slurm_train.sh", "slurm_test.sh"],
+)
 def test_help_names_the_variables_and_the_options(tmp_path: Path, script: str) -> None:
     result = call(script, "--help", cwd=tmp_path)
     assert result.returncode == 0
@@ -182,16 +196,19 @@ def test_a_missing_interpreter_is_an_error_with_the_fix(tmp_path: Path) -> None:
     assert "no interpreter no-such-python; run 'make setup'" in result.stderr
 
 
+ONCE = "--kill-on-bad-exit=0 --wait=60 --disable-status"  # how srun starts the tasks
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({}, "--nodes 1 --ntasks 1 --ntasks-per-node 1 --cpus-per-task 8 --kill-on-bad-exit=1 --gres gpu:1 "),
+        ({}, f"--nodes 1 --ntasks 1 --ntasks-per-node 1 --cpus-per-task 8 --gres gpu:1 {ONCE} /"),
         ({"NODES": 2, "GPUS": 8}, "--nodes 2 --ntasks 16 --ntasks-per-node 8 --cpus-per-task 8 "),
-        ({"GPUS": 0, "NPROC": 4}, "--ntasks 4 --ntasks-per-node 4 --cpus-per-task 8 --kill-on-bad-exit=1 /"),
+        ({"GPUS": 0, "NPROC": 4}, f"--ntasks 4 --ntasks-per-node 4 --cpus-per-task 8 {ONCE} /"),
         ({"SLURM_NNODES": 3, "SLURM_GPUS_ON_NODE": 4}, "--nodes 3 --ntasks 12 --ntasks-per-node 4 "),
         (
             {"PARTITION": "a100", "ACCOUNT": "us", "TIME": "2:00", "SRUN_ARGS": "--qos=high --exclusive"},
-            "--partition a100 --account us --time 2:00 --qos=high --exclusive /",
+            f"--partition a100 --account us --time 2:00 {ONCE} --qos=high --exclusive /",
         ),
     ],
 )
@@ -208,8 +225,110 @@ def test_srun_is_asked_for_what_the_variables_say(
 def test_slurm_tasks_start_as_many_threads_as_they_have_cores(tmp_path: Path) -> None:
     executable(tmp_path, "srun", '#!/bin/bash\necho "threads $OMP_NUM_THREADS $MKL_NUM_THREADS"\n')
     variables = dict(PATH=f"{tmp_path}:{os.environ['PATH']}", OMP_NUM_THREADS="", MKL_NUM_THREADS="")
-    text = called("slurm_train.sh", "a.py", folder=tmp_path, CPUS_PER_TASK=3, **variables)
+    text = called("slurm_train.sh", "a.py", folder=tmp_path, CPUS_PER_TASK=3, SLURM_JOB_ID=7, **variables)
     assert "threads 3 3\n" in text
+
+
+def submitted(folder: Path, *arguments: str, **variables: object) -> tuple[str, str]:
+    """Return what the script prints, and what it asks sbatch for."""
+    executable(folder, "srun", "")
+    executable(folder, "sbatch", '#!/bin/bash\necho "$@" >asked\necho "12;cluster"\n')
+    path = f"{folder}:{os.environ['PATH']}"
+    text = called("slurm_train.sh", *arguments, folder=folder, PATH=path, **variables)
+    asked = folder / "asked"
+    return text, asked.read_text() if asked.exists() else ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "--nodes 1 --ntasks 1 --ntasks-per-node 1 --cpus-per-task 8 --gres gpu:1 "),
+        ({}, "--job-name tiny --output work_dirs/slurm/%x-%j.out --open-mode append --requeue "),
+        ({}, "--signal B:USR1@150 "),
+        ({"GRACE": 300}, "--signal B:USR1@330 "),
+        (
+            {"PARTITION": "a100", "ACCOUNT": "us", "TIME": "2:00"},
+            "--partition a100 --account us --time 2:00 ",
+        ),
+        ({"JOB_NAME": "mine", "OUTPUT": "logs/%j"}, "--job-name mine --output logs/%j "),
+        ({"SBATCH_ARGS": "--qos=high --mem=9G", "SRUN_ARGS": "--mpi=none"}, " --qos=high --mem=9G /"),
+        ({"ARRAY": "0-3%2"}, "--output work_dirs/slurm/%x-%A_%a.out "),
+        ({"ARRAY": "0-3%2"}, " --array 0-3%2 /"),
+    ],
+)
+def test_sbatch_is_asked_for_what_the_variables_say(
+    tmp_path: Path, variables: dict[str, object], expected: str
+) -> None:
+    _, asked = submitted(tmp_path, "a.py", "--amp", **variables)
+    assert expected in asked
+    assert re.search(
+        rf"{REPOSITORY}/tools/_slurm_job\.sh {REPOSITORY}/tools \d+ runs/tiny a\.py --amp\n$", asked
+    )
+
+
+def test_a_submission_says_where_the_job_trains_and_writes(tmp_path: Path) -> None:
+    text, _ = submitted(tmp_path, "a.py")
+    assert text == "Submitted job 12, which trains in runs/tiny; its output: work_dirs/slurm/tiny-12.out\n"
+    assert (tmp_path / "work_dirs" / "slurm").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"GRACE": "2m"}, "GRACE=2m must be a whole number of at least 1"),
+        ({"MAX_REQUEUES": -1}, "MAX_REQUEUES=-1 must be a whole number of at least 0"),
+        ({"NPROC": 2}, "NPROC=2 counts tasks on CPUs, so it needs GPUS=0"),
+    ],
+)
+def test_variables_that_slurm_cannot_follow_are_errors_before_the_queue(
+    tmp_path: Path, variables: dict[str, object], message: str
+) -> None:
+    text, asked = submitted(tmp_path, "a.py", **variables)
+    assert f"error: {message}" in text
+    assert asked == ""
+
+
+def test_a_mistake_in_the_config_is_an_error_before_the_queue(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main("_read_config", TOY, "--cfg-options", "optim_wraper.optimizer.lr=9") == 2
+    found = capfd.readouterr()
+    assert "did you mean 'optim_wrapper'" in found.err
+    assert found.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        ([], "work_dirs/toy_config"),
+        (["--cfg-options", "work_dir=there"], "there"),
+        (["--cfg-options", "work_dir=there", "--work-dir", "here"], "here"),
+    ],
+)
+def test_the_work_directory_is_known_before_the_queue(
+    capfd: pytest.CaptureFixture[str], options: list[str], folder: str
+) -> None:
+    assert main("_read_config", TOY, *options) == 0
+    assert capfd.readouterr().out == f"toy_config\n{folder}\n"
+
+
+def test_a_port_is_reserved_once_and_never_taken_from_another_program(tmp_path: Path) -> None:
+    script = f"source {REPOSITORY}/tools/_launch.sh; reserve_port 19000; echo $MASTER_PORT; read -r"
+    environment = {**os.environ, "PYTHON": sys.executable}
+
+    def holder() -> tuple[subprocess.Popen, int]:
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(["bash", "-c", script], **pipes)
+        return process, int(process.stdout.readline())
+
+    first, port = holder()
+    with socket.socket() as foreign:
+        foreign.bind(("", port + 1))
+        second, other = holder()
+    assert other > port + 1 > 29000
+    for process in (first, second):
+        process.communicate("\n")
+    third, again = holder()
+    third.communicate("\n")
+    assert again == port
 
 
 def test_a_machine_without_srun_is_told_what_to_use(tmp_path: Path) -> None:
