@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from mmvisionllama.checkpoint import read_checkpoint
+from mmvisionllama.generation.caching import options_for
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
 
 SYNSETS = ("n01440764", "n01443537", "n02084071")
@@ -16,6 +17,7 @@ SHRUNK = [
     *IN_PROCESS,
     *(f"{split}_dataloader.dataset.metainfo.classes=[{','.join(SYNSETS)}]" for split in ("train", "val")),
     "train_dataloader.batch_size=3",
+    "auto_scale_lr.base_batch_size=3",
     "val_dataloader.dataset.indices=2",
     "train_cfg.max_iters=2",
     "train_cfg.val_interval=2",
@@ -62,3 +64,16 @@ def test_imagenet_is_trained_on_in_latents(name: str, data: Path) -> None:
     assert {key.partition(".")[0] for key in weights} == {"network"}  # the autoencoder is not in it
     with Image.open(work_dir / "predictions.png") as picture:
         assert min(picture.size) > 100
+
+
+def test_imagenet_is_trained_on_from_cached_latents(data: Path) -> None:
+    name, work_dir = "configs/gen/sit_visionllama_small_p2_in1k_256.py", data / "work"
+    shrunk = [*SHRUNK, f"model.autoencoder.path={data / 'autoencoder'}"]
+    assert run("cache_latents", name, "--batch-size", "2", "--cfg-options", *shrunk) == 0
+    cache = data / "data" / "imagenet_latents_256"  # beside the images
+    options = [x for x in shrunk if "train_dataloader.dataset" not in x] + options_for(cache)
+    (data / "data" / "imagenet" / "train").rename(data / "gone")
+    assert run("train", name, "--work-dir", work_dir, "--cfg-options", *options) == 0
+    losses = logged_losses(work_dir)
+    assert list(losses) == [1, 2]
+    assert np.isfinite([*losses.values()]).all()

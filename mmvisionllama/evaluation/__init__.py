@@ -9,12 +9,21 @@ from mmvisionllama.evaluation.errors import EvaluationError
 from mmvisionllama.evaluation.evaluating import Evaluation, as_facts, evaluate, parse_features
 from mmvisionllama.evaluation.features import FeatureExtractor, Features
 from mmvisionllama.evaluation.generation_metric import GenerationMetric
-from mmvisionllama.evaluation.images import ImageArray, ImageSet, open_images, write_npz, write_png
+from mmvisionllama.evaluation.images import (
+    GRID,
+    ImageArray,
+    ImageSet,
+    open_images,
+    png_name,
+    write_npz,
+    write_png,
+)
 from mmvisionllama.evaluation.inception import InceptionFeatures
 from mmvisionllama.evaluation.reference import Reference, dataset_name, open_reference
 from mmvisionllama.evaluation.sample_info import SampleInfo, read_info, write_info
 
 __all__ = [
+    "GRID",
     "ClassifierFeatures",
     "Evaluation",
     "EvaluationError",
@@ -32,6 +41,7 @@ __all__ = [
     "open_images",
     "open_reference",
     "parse_features",
+    "png_name",
     "read_info",
     "write_info",
     "write_npz",

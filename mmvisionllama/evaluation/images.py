@@ -18,6 +18,7 @@ from mmvisionllama.files import replaced_when_whole
 from mmvisionllama.names import did_you_mean
 
 _LABEL = re.compile(r"_class(\d+)$")
+GRID = "grid.png"  # a picture of many samples, beside them
 
 
 class ImageSet(ABC):
@@ -105,7 +106,8 @@ class PngFolder(ImageSet):
     """The PNG files of a folder in the order of their names; ``000012_class7.png`` is of class 7."""
 
     def __init__(self, path: Path) -> None:
-        self.files = sorted(x for x in path.glob("*.png") if not x.name.startswith("."))  # half-written
+        # Half-written files begin with a dot.
+        self.files = sorted(x for x in path.glob("*.png") if x.name[0] != "." and x.name != GRID)
         if not self.files:
             raise EvaluationError(f"the folder {path} holds no .png file")
         found = [_LABEL.search(file.stem) for file in self.files]
@@ -163,10 +165,15 @@ def write_npz(path: Path, images: ImageSet) -> None:
 
 def write_png(folder: Path, index: int, image: NDArray, label: int | None = None) -> Path:
     """Write an image, uint8 (img_h, img_w, channels), as sample ``index`` of a folder, whole or not."""
-    path = folder / (f"{index:06d}.png" if label is None else f"{index:06d}_class{label}.png")
+    path = folder / png_name(index, label)
     with replaced_when_whole(path) as temporary:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(temporary)
     return path
+
+
+def png_name(index: int, label: int | None = None) -> str:
+    """Return the name of the file of a sample."""
+    return f"{index:06d}.png" if label is None else f"{index:06d}_class{label}.png"
 
 
 def existing(path: str | Path) -> Path:

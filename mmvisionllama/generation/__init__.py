@@ -9,6 +9,7 @@ from mmvisionllama.generation.guidance import Guidance
 from mmvisionllama.generation.network import DiT
 from mmvisionllama.generation.noise import SampleNoise
 from mmvisionllama.generation.pictures import SamplePicturesHook
+from mmvisionllama.generation.preprocessor import GenerationDataPreprocessor
 from mmvisionllama.generation.samplers import DDIMSampler, DDPMSampler
 from mmvisionllama.generation.validation import DenoisingLoss
 
@@ -20,6 +21,7 @@ __all__ = [
     "DiT",
     "GVPPath",
     "GaussianDiffusion",
+    "GenerationDataPreprocessor",
     "Guidance",
     "Interpolant",
     "KLAutoencoder",

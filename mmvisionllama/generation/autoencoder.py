@@ -1,7 +1,9 @@
 """Between images and the latents that a network is trained on."""
 
+import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -31,6 +33,7 @@ class KLAutoencoder:
     def __init__(self, path: str, *, scale: float | None = None) -> None:
         self.path, self._scale = path, scale
         self._model: AutoencoderKL | None = None
+        self._sha256: str | None = None
         folder = Path(path)
         is_folder = path.startswith((".", "/")) or folder.exists()
         if is_folder and not (folder / "config.json").is_file():
@@ -41,11 +44,17 @@ class KLAutoencoder:
 
     @torch.no_grad()
     def encode(self, img: Tensor) -> tuple[Tensor, Tensor]:
-        """Give mean and standard deviation of the latents of images in [-1, 1], scaled."""
+        """Give mean and standard deviation of the latents of images in [-1, 1], scaled.
+
+        Of a cache's latents, (B, 2, C, H, W), these are the two.
+        """
+        # Contiguous, because random numbers like a tensor are drawn in the order of its memory.
+        if img.ndim == 5:
+            return img[:, 0].contiguous(), img[:, 1].contiguous()
         model = self._loaded(img.device)
         with torch.autocast(img.device.type, enabled=False):
             latent = model.encode(img.float()).latent_dist
-        return latent.mean * self.scale, latent.std * self.scale
+        return (latent.mean * self.scale).contiguous(), (latent.std * self.scale).contiguous()
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
@@ -59,12 +68,26 @@ class KLAutoencoder:
         """Factor between the autoencoder's latents and the network's."""
         return self._loaded().config.scaling_factor if self._scale is None else self._scale
 
+    def identity(self) -> dict[str, Any]:
+        """Tell this autoencoder from others: SHA-256 of its config and weights, and the scale; for JSON."""
+        if self._sha256 is None:
+            model = self._loaded()
+            config = {key: value for key, value in model.config.items() if not key.startswith("_")}
+            digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+            for name, weight in sorted(model.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+            self._sha256 = digest.hexdigest()
+        return {"sha256": self._sha256, "scale": self.scale}
+
     def _loaded(self, device: torch.device | None = None) -> "AutoencoderKL":
         if self._model is None:
             from diffusers import AutoencoderKL
 
             try:
-                model = AutoencoderKL.from_pretrained(self.path)
+                # It draws values before it reads them: a training that goes on must not notice.
+                with torch.random.fork_rng(devices=[]):
+                    model = AutoencoderKL.from_pretrained(self.path, low_cpu_mem_usage=False)
             except OSError as error:
                 raise ValueError(
                     f"autoencoder.path: {self.path!r} is no folder with an AutoencoderKL of diffusers, and "

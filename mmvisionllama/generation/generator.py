@@ -1,6 +1,6 @@
 """A generator of images as a model of mmengine: trained on labelled images, asked for samples of classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from mmvisionllama.generation.autoencoder import KLAutoencoder
 from mmvisionllama.generation.diffusion import GaussianDiffusion
 from mmvisionllama.generation.flow import Interpolant
 from mmvisionllama.generation.guidance import Guidance
+from mmvisionllama.generation.latents import require_latents_of
 from mmvisionllama.generation.network import DiT
 from mmvisionllama.generation.noise import SampleNoise
 from mmvisionllama.generation.samplers import Sampler
@@ -139,8 +140,16 @@ class ClassConditionalGenerator(BaseModel):
         x = sampler.sample(self.objective, guidance.bind(self.network, label_B), draw)
         return self.pixels(x if self.autoencoder is None else self.autoencoder.decode(x))
 
+    def check_data(self, dataset: Mapping[str, Any]) -> None:
+        """Refuse the data set of a training, given as its config, if it holds latents of others.
+
+        Raises:
+            ValueError: if it does.
+        """
+        require_latents_of(self, dataset)
+
     def encode(self, inputs: Tensor, *, resample: bool = False) -> Tensor:
-        """Turn preprocessed images into what the network sees.
+        """Turn preprocessed images, or cached latents of theirs, into what the network sees.
 
         Args:
             resample: Draw latents from their distribution, as training does; else take its mean.

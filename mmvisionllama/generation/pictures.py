@@ -35,13 +35,18 @@ class SamplePicturesHook(PicturesHook):
 
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
         """Draw a grid."""
-        columns = min(_COLUMNS, len(kept))
-        rows = -(-len(kept) // columns)
-        figure = Figure(figsize=(1.2 * columns, 1.45 * rows), dpi=100, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax in axes:
-            ax.set_axis_off()
-        for ax, one in zip(axes, kept, strict=False):
-            ax.imshow(one["image"], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            ax.set_title(one["title"], fontsize="x-small")
-        return figure
+        return draw_grid(kept)
+
+
+def draw_grid(images: list[dict[str, Any]]) -> Figure:
+    """Draw images in rows of ten, each a dict of ``image``, (img_h, img_w, channels), and ``title``."""
+    columns = min(_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.2 * columns, 1.45 * rows), dpi=100, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, one in zip(axes, images, strict=False):
+        ax.imshow(one["image"], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        ax.set_title(one["title"], fontsize="x-small")
+    return figure

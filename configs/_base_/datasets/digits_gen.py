@@ -1,4 +1,4 @@
-# scikit-learn's digits, 8 px: 1,438 to train, of the other 359 the first 100 to watch.
+# scikit-learn's digits, 8 px: 1,438 to train, the other 359 to watch.
 data_preprocessor = dict(type="ClsDataPreprocessor", num_classes=10, mean=[127.5], std=[127.5])
 train_dataloader = dict(
     batch_size=128,
@@ -12,12 +12,7 @@ val_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type="mmvisionllama.SklearnDigits",
-        split="val",
-        indices=100,
-        pipeline=[dict(type="PackInputs")],
-    ),
+    dataset=dict(type="mmvisionllama.SklearnDigits", split="val", pipeline=[dict(type="PackInputs")]),
 )
 test_dataloader = val_dataloader
 

@@ -1,7 +1,7 @@
 # ImageNet-1K in crops of 256 px as ADM makes them, and flips. Validations watch the loss of every 1,000th
 # validation image, and draw one sample of its class.
 data_preprocessor = dict(
-    type="ClsDataPreprocessor",
+    type="mmvisionllama.GenerationDataPreprocessor",
     num_classes=1000,
     mean=[127.5, 127.5, 127.5],
     std=[127.5, 127.5, 127.5],

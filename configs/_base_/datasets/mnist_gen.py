@@ -1,4 +1,4 @@
-# MNIST in its own files (docs/data.md), 28 px: 60,000 to train, of the test images the first 100 to watch.
+# MNIST in its own files (docs/data.md), 28 px: 60,000 to train, of the test images the first 300 to watch.
 data_preprocessor = dict(type="ClsDataPreprocessor", num_classes=10, mean=[127.5], std=[127.5])
 train_dataloader = dict(
     batch_size=64,
@@ -24,7 +24,7 @@ val_dataloader = dict(
         split="test",
         test_mode=True,
         download=False,
-        indices=100,
+        indices=300,
         pipeline=[dict(type="PackInputs")],
     ),
 )

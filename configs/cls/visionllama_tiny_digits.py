@@ -1,0 +1,15 @@
+"""VisionLLaMA-tiny classifies scikit-learn's digits, 8 px, from random values.
+
+tools/train.sh configs/cls/visionllama_tiny_digits.py
+
+One process on two CPU cores, 64 images. Generated digits are evaluated by its features.
+"""
+
+_base_ = [
+    "../_base_/models/tiny_visionllama.py",
+    "../_base_/datasets/digits_cls.py",
+    "../_base_/schedules/cls_tiny_short.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/cls_iters.py",
+]
+model = dict(backbone=dict(img_size=8, patch_size=2, in_channels=1))
