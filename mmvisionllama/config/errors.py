@@ -38,5 +38,6 @@ class Problem:
         if self.nearest:
             text += f"; did you mean {self.nearest!r}?"
         if self.allowed:
+            text += "" if self.nearest else "."
             text += f" Allowed: {shortened(self.allowed)}"
         return text
