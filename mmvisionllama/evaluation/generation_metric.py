@@ -27,7 +27,8 @@ class GenerationMetric(BaseMetric):
     Args:
         features: :class:`ClassifierFeatures` or :class:`InceptionFeatures`, e.g.
             ``dict(type="mmvisionllama.ClassifierFeatures", config=..., checkpoint=...)``.
-        metrics: Names; None: all that the features are good for.
+        scores: Names of the metrics; None: all that the features are good for. (To mmengine, a dict with
+            ``metrics`` is a whole evaluator.)
         to_rgb: Whether the data set's images are BGR: what the model's preprocessor is told as well.
         collect_device: As in mmengine.
         prefix: As in mmengine.
@@ -44,7 +45,7 @@ class GenerationMetric(BaseMetric):
         self,
         features: dict[str, Any],
         *,
-        metrics: Sequence[str] | None = None,
+        scores: Sequence[str] | None = None,
         to_rgb: bool = True,
         collect_device: str = "cpu",
         prefix: str | None = None,
@@ -52,7 +53,7 @@ class GenerationMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         self.extractor: FeatureExtractor = build_component(features)
-        self.metrics = choose_metrics(metrics, self.extractor)
+        self.scores = choose_metrics(scores, self.extractor)
         self.to_rgb = to_rgb
         self._told: set[str] = set()
 
@@ -78,11 +79,11 @@ class GenerationMetric(BaseMetric):
         generated, real, labels = zip(*results, strict=True)
         generated, target = Features.of_rows(generated), Target(Features.of_rows(real))
         label_N = torch.tensor(labels)
-        for remark in remarks(self.metrics, generated, target, label_N):
+        for remark in remarks(self.scores, generated, target, label_N):
             if remark not in self._told:
                 print_log(remark, "current", logging.WARNING)
                 self._told.add(remark)
-        return score(self.metrics, generated, target, label_N, self.extractor.device)
+        return score(self.scores, generated, target, label_N, self.extractor.device)
 
 
 def _real(inputs: Tensor | Sequence[Tensor]) -> Tensor:

@@ -85,7 +85,7 @@ def test_floats_in_0_to_1_are_the_images_that_they_mean() -> None:
 
 def test_real_images_in_bgr_are_compared_in_rgb() -> None:
     rgb = images(0, 256, channels=3)
-    metric = GenerationMetric(dict(type="PixelFeatures"), metrics=["fid"])
+    metric = GenerationMetric(dict(type="PixelFeatures"), scores=["fid"])
     samples = [dict(pred_img=img, gt_label=0) for img in rgb]
     metric.process(dict(inputs=list(rgb.flip(1))), samples)
     assert metric.evaluate(COUNT)["generation/fid"] == pytest.approx(0, abs=1e-6)
@@ -96,7 +96,7 @@ def test_few_images_are_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         generation_metric, "print_log", lambda text, logger, level: told.append((text, level))
     )
-    metric = GenerationMetric(**PIXEL_METRIC, metrics=["fid"])
+    metric = GenerationMetric(**PIXEL_METRIC, scores=["fid"])
     samples = [dict(pred_img=img, gt_label=0) for img in images(0, 256)[:16]]
     for _ in range(2):
         metric.process(dict(inputs=list(images(1, 200)[:16])), samples)
@@ -107,7 +107,7 @@ def test_few_images_are_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_does_not_suit_the_metric_is_refused() -> None:
     with pytest.raises(EvaluationError, match="pixels gives no sfid"):
-        GenerationMetric(**PIXEL_METRIC, metrics=["sfid"])
+        GenerationMetric(**PIXEL_METRIC, scores=["sfid"])
     metric, real = GenerationMetric(**PIXEL_METRIC), images(1, 200)
     with pytest.raises(EvaluationError, match="the model generates no images"):
         metric.process(dict(inputs=list(real[:1])), [dict(gt_label=0)])
