@@ -1,15 +1,18 @@
 """What is checked before a run leaves a trace: the model, its checkpoints and its data."""
 
+from typing import Any
+
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import METRICS, MODELS, init_default_scope
 from torch import nn
 
-from mmvisionllama.checkpoint import check_exact, check_pretrained, check_resume, check_start
+from mmvisionllama.checkpoint import CheckpointError, check_exact, check_pretrained, check_resume, check_start
 from mmvisionllama.config import ConfigError
 from mmvisionllama.config.custom_keys import unmatched_keys
 from mmvisionllama.datasets.checks import SizeCheck, classes_of, require_sound_data
 from mmvisionllama.engine.global_batch import remark_on_accumulation
 from mmvisionllama.engine.schedule_checks import check_schedules
+from mmvisionllama.registry import SCOPE
 
 
 def check_training(cfg: Config) -> list[str]:
@@ -25,6 +28,7 @@ def check_training(cfg: Config) -> list[str]:
     model = build_model(cfg)
     require_one_number_of_classes(cfg, model, "val_evaluator")
     require_known_custom_keys(cfg, model)
+    require_sound_metrics(cfg, "val_evaluator")
     notes = remark_on_accumulation(cfg)
     if cfg.get("resume"):
         check_resume(model, cfg.load_from)
@@ -45,6 +49,7 @@ def check_testing(cfg: Config) -> list[str]:
     """Check everything that ``cfg`` needs for a test of its ``load_from``; see ``check_training``."""
     model = build_model(cfg)
     require_one_number_of_classes(cfg, model, "test_evaluator")
+    require_sound_metrics(cfg, "test_evaluator")
     check_exact(model, cfg.load_from)
     return require_sound_data(cfg, "test_dataloader", size_check=size_check_of(model))
 
@@ -77,14 +82,35 @@ def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str)
             f"data_preprocessor.num_classes={mixed}, but model.head.num_classes={classes}: mixed labels need "
             "the same number"
         )
-    metrics = cfg.get(evaluator) or []
-    for metric in [metrics] if isinstance(metrics, dict) else metrics:
+    for metric in _metrics(cfg, evaluator):
         topk = metric.get("topk") or 0
         if (largest := topk if isinstance(topk, int) else max(topk)) > classes:
             raise ConfigError(
                 f"{evaluator}: {metric['type']} has topk={topk}, but model.head.num_classes={classes}: there "
                 f"is no top {largest} of {classes} classes"
             )
+
+
+def require_sound_metrics(cfg: Config, evaluator: str) -> None:
+    """Require that the metrics of this package can be built, with all that they read.
+
+    Raises:
+        ConfigError: if an argument of one is wrong.
+        CheckpointError: if the network that one looks through has no weights.
+    """
+    for metric in _metrics(cfg, evaluator):
+        if str(metric["type"]).startswith(f"{SCOPE}."):  # the hosts' may read annotations for minutes
+            try:
+                METRICS.build({**metric})
+            except ValueError as error:
+                if isinstance(error, (ConfigError, CheckpointError)):
+                    raise
+                raise ConfigError(f"{evaluator}: {error}") from error
+
+
+def _metrics(cfg: Config, evaluator: str) -> list[dict[str, Any]]:
+    metrics = cfg.get(evaluator) or []
+    return [metrics] if isinstance(metrics, dict) else list(metrics)
 
 
 def require_known_custom_keys(cfg: Config, model: nn.Module) -> None:
