@@ -8,7 +8,7 @@ One process on two CPU cores, 64 images. Generated digits are evaluated by its f
 _base_ = [
     "../_base_/models/tiny_visionllama.py",
     "../_base_/datasets/digits_cls.py",
-    "../_base_/schedules/cls_tiny_short.py",
+    "../_base_/schedules/cls_tiny.py",
     "../_base_/runtime/default.py",
     "../_base_/runtime/cls_iters.py",
 ]

@@ -8,6 +8,7 @@ One process on two CPU cores, 128 images.
 _base_ = [
     "../_base_/models/dit_tiny.py",
     "../_base_/datasets/digits_gen.py",
+    "../_base_/evaluation/denoising_loss.py",
     "../_base_/schedules/gen_tiny.py",
     "../_base_/runtime/default.py",
     "../_base_/runtime/gen_tiny.py",

@@ -9,6 +9,7 @@ tools/train.sh configs/gen/dit_visionllama_xlarge_p2_in1k_256.py --amp
 _base_ = [
     "../_base_/models/dit.py",
     "../_base_/datasets/imagenet_gen_256.py",
+    "../_base_/evaluation/denoising_loss.py",
     "../_base_/schedules/gen_2352k.py",
     "../_base_/runtime/default.py",
     "../_base_/runtime/gen.py",

@@ -9,6 +9,7 @@ tools/train.sh configs/gen/sit_xlarge_p2_in1k_256.py --amp
 _base_ = [
     "../_base_/models/sit.py",
     "../_base_/datasets/imagenet_gen_256.py",
+    "../_base_/evaluation/denoising_loss.py",
     "../_base_/schedules/gen_400k.py",
     "../_base_/runtime/default.py",
     "../_base_/runtime/gen.py",

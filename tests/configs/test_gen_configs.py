@@ -114,6 +114,47 @@ def test_digits_are_trained_and_drawn(name: str, tmp_path: Path) -> None:
     assert 0 < averaged[name].abs().sum() < raw[f"module.{name}"].abs().sum()
 
 
+SCORED = [name for name in TINY if name.endswith("_scored")]
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_a_scored_training_differs_by_its_evaluator_alone(name: str) -> None:
+    scored, plain = (load(generation(x)).to_dict() for x in (name, name.removesuffix("_scored")))
+    assert len(SCORED) == 4
+    assert {key for key in plain if scored[key] != plain[key]} == {
+        "val_evaluator",
+        "test_evaluator",
+        "work_dir",
+    }
+
+
+def test_a_scored_training_holds_what_it_draws_against_real_digits(tmp_path: Path) -> None:
+    judge = load("configs/cls/visionllama_tiny_digits.py")
+    init_default_scope(judge.default_scope)
+    weights = MODELS.build({**judge.model, "data_preprocessor": judge.data_preprocessor}).state_dict()
+    torch.save({"state_dict": weights}, tmp_path / "judge.pth")
+    options = [*SHORT, FEW_STEPS["sit"], f"val_evaluator.1.features.checkpoint={tmp_path / 'judge.pth'}"]
+    name = generation("sit_visionllama_tiny_digits_scored")
+    assert run("train", name, "--work-dir", tmp_path / "run", "--cfg-options", *options) == 0
+    last = summary(tmp_path / "run")["last"]
+    scores = ("fid", "inception_score", "precision", "recall", "class_accuracy")
+    assert {f"generation/{x}" for x in scores} | {"denoising/loss"} <= last.keys()
+    assert last["generation/fid"] > 0
+
+
+def test_a_scored_training_without_its_judge_ends_before_it_leaves_a_trace(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    missing = f"val_evaluator.1.features.checkpoint={tmp_path / 'judge.pth'}"
+    name = generation("sit_tiny_digits_scored")
+    assert run("train", name, "--work-dir", tmp_path / "run", "--cfg-options", *IN_PROCESS, missing) == 2
+    assert (
+        "tools/train.sh configs/cls/visionllama_tiny_digits.py trains this classifier"
+        in capfd.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_resumed_training_goes_on_from_weights_average_and_optimizer(tmp_path: Path) -> None:
     name = "sit_visionllama_tiny_digits"
     half = [*SHORT, FEW_STEPS["sit"], "train_cfg.max_iters=10", "train_cfg.val_interval=5"]

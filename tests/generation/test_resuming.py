@@ -16,7 +16,7 @@ SCALED = {"optim_wrapper.type": "AmpOptimWrapper", "optim_wrapper.loss_scale": "
 
 
 def train(work_dir: Path, steps: int, *options: str) -> None:
-    lengths = [f"train_cfg.max_iters={steps}", "train_cfg.val_interval=3"]
+    lengths = [f"train_cfg.max_iters={steps}", "train_cfg.val_interval=3", "unchecked=[param_scheduler]"]
     saved = ["default_hooks.checkpoint.interval=3", "train_dataloader.batch_size=16"]
     few = ["val_dataloader.dataset.indices=4", "model.sampler.steps=2"]
     given = ["--cfg-options", *IN_PROCESS, *lengths, *saved, *few]

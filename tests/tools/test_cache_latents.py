@@ -161,6 +161,7 @@ def test_a_config_of_images_trains_on_the_cache_by_the_options_that_the_tool_pri
 ) -> None:
     printed = options_for(folder / "cache")
     short = ["train_cfg.max_iters=6", "train_cfg.val_interval=6", "default_hooks.checkpoint.interval=6"]
+    short += ["unchecked=[param_scheduler]"]
     logged = ["default_hooks.logger.interval=1", "log_processor.window_size=1"]
     options = [*IN_PROCESS, *short, *logged, autoencoder(folder / "autoencoder"), *printed]
     assert run("train", CONFIG, "--work-dir", tmp_path / "run", "--cfg-options", *options) == 0

@@ -15,6 +15,3 @@ val_dataloader = dict(
     dataset=dict(type="mmvisionllama.SklearnDigits", split="val", pipeline=[dict(type="PackInputs")]),
 )
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type="mmvisionllama.DenoisingLoss")
-test_evaluator = val_evaluator

@@ -29,6 +29,3 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type="mmvisionllama.DenoisingLoss")
-test_evaluator = val_evaluator

@@ -1,0 +1,16 @@
+"""DiT-LLaMA-tiny generates scikit-learn's digits, and every validation scores 359 of them.
+
+tools/train.sh configs/cls/visionllama_tiny_digits.py
+tools/train.sh configs/gen/dit_visionllama_tiny_digits_scored.py
+
+As dit_visionllama_tiny_digits.py else. The classifier of the first command is the judge.
+"""
+
+_base_ = [
+    "../_base_/models/dit_tiny.py",
+    "../_base_/datasets/digits_gen.py",
+    "../_base_/evaluation/digits_scores.py",
+    "../_base_/schedules/gen_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/gen_tiny.py",
+]

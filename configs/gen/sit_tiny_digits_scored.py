@@ -1,0 +1,17 @@
+"""SiT-tiny generates scikit-learn's digits, and every validation scores 359 of them.
+
+tools/train.sh configs/cls/visionllama_tiny_digits.py
+tools/train.sh configs/gen/sit_tiny_digits_scored.py
+
+As sit_tiny_digits.py else. The classifier of the first command is the judge.
+"""
+
+_base_ = [
+    "../_base_/models/sit_tiny.py",
+    "../_base_/datasets/digits_gen.py",
+    "../_base_/evaluation/digits_scores.py",
+    "../_base_/schedules/gen_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/gen_tiny.py",
+]
+model = dict(network=dict(block="vit"))
