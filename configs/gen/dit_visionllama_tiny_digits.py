@@ -2,7 +2,7 @@
 
 tools/train.sh configs/gen/dit_visionllama_tiny_digits.py
 
-One process on two CPU cores, 128 images.
+One process on two CPU cores, 64 images.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 # scikit-learn's digits, 8 px: 1,438 to train, the other 359 to watch.
 data_preprocessor = dict(type="ClsDataPreprocessor", num_classes=10, mean=[127.5], std=[127.5])
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=64,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),

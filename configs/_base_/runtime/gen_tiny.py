@@ -2,7 +2,7 @@
 _base_ = "./gen.py"
 default_hooks = dict(checkpoint=dict(interval=500))
 custom_hooks = [
-    dict(type="mmengine.EMAHook", ema_type="ExponentialMovingAverage", momentum=2e-3),
+    dict(type="mmengine.EMAHook", ema_type="ExponentialMovingAverage", momentum=5e-3),
     dict(type="mmvisionllama.RunSummaryHook"),
     dict(type="mmvisionllama.CurvesHook"),
     dict(type="mmvisionllama.SamplePicturesHook"),
