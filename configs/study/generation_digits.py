@@ -1,4 +1,4 @@
-"""LLaMA's block beside DiT's and SiT's own on scikit-learn's digits: 1.2 M parameters, one schedule.
+"""LLaMA's block beside DiT's and SiT's own on scikit-learn's digits: 1.06 M parameters, one schedule.
 
 tools/train.sh configs/cls/visionllama_tiny_digits.py
 .venv/bin/python tools/study.py configs/study/generation_digits.py --jobs 2

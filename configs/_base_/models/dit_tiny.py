@@ -1,4 +1,4 @@
-# DiT-tiny over the pixels of digits, 1.2 M parameters.
+# DiT-tiny over the pixels of digits, 1.06 M parameters.
 model = dict(
     type="mmvisionllama.ClassConditionalGenerator",
     network=dict(
