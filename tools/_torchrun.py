@@ -1,7 +1,7 @@
 """torchrun whose processes hear of every signal once and take their time, and that ends as they did.
 
-Statuses that our commands explain themselves (2: an error of the user, 65: NaN, 75: stopped, to be resumed)
-come without a traceback of torchrun.
+Statuses that our commands explain themselves (2: an error of the user, 65: NaN, 69: stalled, 75: stopped, to
+be resumed) come without a traceback of torchrun.
 """
 
 import os
@@ -14,7 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-_EXPLAINED = (2, 65, 75)
+_EXPLAINED = (2, 65, 69, 75)
 
 
 def pass_on(number: int, frame: FrameType | None) -> None:

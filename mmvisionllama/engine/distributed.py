@@ -18,6 +18,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch import distributed as dist
 
+_DDP = "MMDistributedDataParallel"
+TIMEOUT = 1800  # seconds; for NCCL torch's own default is 600
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -31,7 +33,7 @@ def init_distributed(launcher: str, dist_cfg: Mapping[str, Any]) -> None:
     Args:
         launcher: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
         dist_cfg: ``env_cfg.dist_cfg`` of the config: ``backend`` (on CPUs Gloo is used whatever it says) and
-            ``timeout`` in seconds.
+            ``timeout``, see ``timeout_of``.
     Raises: LaunchError: if the process was not started by that launcher, or the port is taken.
     """
     if launcher == "none":
@@ -43,9 +45,7 @@ def init_distributed(launcher: str, dist_cfg: Mapping[str, Any]) -> None:
         raise LaunchError(
             f"--launcher {launcher}: {', '.join(missing)} not set; start the processes by tools/train.sh"
         )
-    options: dict[str, Any] = {}
-    if "timeout" in dist_cfg:
-        options["timeout"] = datetime.timedelta(seconds=dist_cfg["timeout"])
+    timeout = datetime.timedelta(seconds=timeout_of(dist_cfg))
     if torch.cuda.is_available():
         # A task that SLURM confines to one GPU sees that one alone, whatever its local rank.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
@@ -54,7 +54,18 @@ def init_distributed(launcher: str, dist_cfg: Mapping[str, Any]) -> None:
         backend = "gloo"
     if launcher == "slurm" and os.environ["RANK"] == "0":
         _require_free_port(int(os.environ["MASTER_PORT"]))
-    dist.init_process_group(backend, **options)
+    dist.init_process_group(backend, timeout=timeout)
+
+
+def timeout_of(dist_cfg: Mapping[str, Any]) -> float:
+    """Return the seconds without progress after which a run ends: ``timeout`` of ``dist_cfg``, else 1800.
+
+    Raises: LaunchError: if it is not a number above 0.
+    """
+    timeout = dist_cfg.get("timeout", TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise LaunchError(f"env_cfg.dist_cfg.timeout: expected a number of seconds above 0, got {timeout!r}")
+    return timeout
 
 
 def leave_distributed() -> None:
@@ -75,13 +86,15 @@ def fit_to_cpu(cfg: dict[str, Any]) -> list[str]:
 
     Returns: One line about the SyncBN that it replaced, none if there was none.
     """
-    cfg["model_wrapper_cfg"] = {
-        "type": "MMDistributedDataParallel",
-        "broadcast_buffers": False,
-        "find_unused_parameters": cfg.get("find_unused_parameters", False),
-        **(cfg.get("model_wrapper_cfg") or {}),
-        "device_ids": None,
-    }
+    wrapper = cfg.get("model_wrapper_cfg") or {}
+    if wrapper.get("type", _DDP) == _DDP:
+        cfg["model_wrapper_cfg"] = {
+            "type": _DDP,
+            "broadcast_buffers": False,
+            "find_unused_parameters": cfg.get("find_unused_parameters", False),
+            **wrapper,
+            "device_ids": None,
+        }
     found = list(_sync_bn(cfg["model"]))
     for norm_cfg in found:
         norm_cfg["type"] = "BN"

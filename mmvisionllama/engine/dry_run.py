@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from mmvisionllama.engine.distributed import LaunchError
 from mmvisionllama.engine.process_state import unwrapped
 from mmvisionllama.engine.seekable import end_workers
+from mmvisionllama.engine.stopping import Ending
 from mmvisionllama.names import shortened
 
 _STEPS, _SLOW_SECONDS = 3, 20.0  # the first one warms up, so more are timed where they are quick
 _GIB = 1 << 30
 
 
-class _Done(Exception):
+class _Done(Ending):
     """The steps have been made."""
 
 

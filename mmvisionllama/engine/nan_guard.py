@@ -17,6 +17,7 @@ from mmvisionllama.checkpoint.saving import POINTER, remove_checkpoint, write_du
 from mmvisionllama.engine.bad_batches import FOLDER, save_batch
 from mmvisionllama.engine.guarded_step import GRADIENT, LOSS, OWN_LOSS, STATE, guarded_steps, non_finite_names
 from mmvisionllama.engine.random_state import capture_random_state
+from mmvisionllama.engine.stopping import Ending
 from mmvisionllama.names import shortened
 from mmvisionllama.registry import HOOKS
 
@@ -25,11 +26,11 @@ HISTORY = "nan_guard.json"  # in the work directory: where the run has gone back
 _LAG = 1  # steps between a step and the look at what it found
 
 
-class Diverged(Exception):
+class Diverged(Ending):
     """NaN or infinity for the second time at the same place, or with no checkpoint to go back to."""
 
 
-class GoBack(Exception):
+class GoBack(Ending):
     """A training is to go on from an earlier checkpoint.
 
     Attributes:

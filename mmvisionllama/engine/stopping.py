@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -24,7 +25,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _SAME_EVENT_SECONDS = 2.0
 
 
-class Stopped(Exception):
+class Ending(Exception):
+    """A training that ends early by intention; its log says why."""
+
+
+class Stopped(Ending):
     """A training that ended on a signal, before its end."""
 
 
@@ -57,10 +62,16 @@ class StopRequest:
 
 
 class Agreement:
-    """What the processes of a run tell each other beside the training, through their CPUs alone."""
+    """What the processes of a run tell each other beside the training, through their CPUs alone.
 
-    def __init__(self) -> None:
-        self._group = dist.new_group(backend="gloo") if get_world_size() > 1 else None
+    Args:
+        timeout: Seconds after which one that does not answer is an error.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._group = None
+        if get_world_size() > 1:
+            self._group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         self._pending: tuple[Any, torch.Tensor] | None = None
 
     def highest(self, number: int) -> int:

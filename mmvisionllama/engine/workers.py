@@ -3,13 +3,16 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from mmengine.dataset import worker_init_fn
 from mmengine.dist import get_rank
 from mmengine.registry import FUNCTIONS
+
+from mmvisionllama.engine.watchdog import show_stack_on_request
 
 
 def steady_worker(worker_id: int, then: Callable[[int], None]) -> None:
@@ -23,6 +26,7 @@ def steady_worker(worker_id: int, then: Callable[[int], None]) -> None:
     # Blocked here, before any other thread exists, it waits for the one that can tell who sent it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    show_stack_on_request()
     then(worker_id)
 
 
@@ -36,6 +40,23 @@ def steady(dataloader: dict[str, Any], seed: int) -> dict[str, Any]:
         given["disable_subprocess_warning"] = dataloader.get("disable_subprocess_warning", False)
     then = partial(FUNCTIONS.get(kind) if isinstance(kind, str) else kind, **given)
     return {"type": steady_worker, "then": then}
+
+
+@contextmanager
+def deaths_told_later() -> Iterator[None]:
+    """Let torch hear after this block that a loading process has died: it raises wherever it hears of it."""
+    handler = signal.getsignal(signal.SIGCHLD)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    deaths: list[int] = []
+    signal.signal(signal.SIGCHLD, lambda number, frame: deaths.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+        if deaths:
+            os.kill(os.getpid(), signal.SIGCHLD)
 
 
 def _end_with_parent() -> None:

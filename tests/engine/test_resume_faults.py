@@ -1,35 +1,22 @@
-"""Trainings that are killed while they save, or find damaged checkpoints, end as if nothing had happened."""
+"""What is kept of a training whose checkpoints cannot be saved, or would not be good."""
 
 import os
-import random
 import re
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
-import torch
 
 from mmvisionllama.checkpoint import CheckpointError, newest_good, verify
 from mmvisionllama.checkpoint.saving import POINTER
 from mmvisionllama.engine import ResumableRunner
 from tests.engine.poisoning import Poison
-from tests.engine.resuming import differences, left_by, training
-
-SAVING = ("safe_checkpoint.py", "checkpoint/saving.py", "mmvisionllama/files.py", "local_backend.py")
-KILLS = 20
-EVERY = dict(every=2, max_iters=30)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    runner = training(tmp_path_factory.mktemp("undisturbed"), **EVERY)
-    runner.train()
-    return left_by(runner)
+from tests.engine.resuming import training
 
 
 def log_of(runner: ResumableRunner) -> str:
@@ -51,84 +38,6 @@ def in_child(work: Callable[[], None], output: Path) -> int:
             sys.stderr.flush()
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def killed_after(lines: int, work: Callable[[], None]) -> Callable[[], None]:
-    """Return ``work``, but with a SIGKILL after so many lines of the code that saves."""
-    left = lines
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal left
-        if not frame.f_code.co_filename.endswith(SAVING):
-            return None
-        left -= event == "line"
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    def traced() -> None:
-        sys.settrace(trace)
-        work()
-
-    return traced
-
-
-def test_a_training_that_is_killed_again_and_again_while_saving_ends_as_an_undisturbed_one(
-    tmp_path: Path, undisturbed: dict[str, Any]
-) -> None:
-    """The kills come at drawn lines of the saving code, up to the third save after a start."""
-    draw, work_dir, kills, behind = random.Random(0), tmp_path / "run", 0, 0
-    go_on = lambda: training(work_dir, resume=True, **EVERY).train()  # noqa: E731
-    while in_child(killed_after(draw.randrange(30, 250), go_on), tmp_path / "output.txt") == -signal.SIGKILL:
-        kills += 1
-        chosen = newest_good(work_dir)
-        assert chosen.rejected == ()
-        if chosen.path is not None:
-            step = verify(chosen.path).manifest.step
-            assert step >= behind
-            behind = step
-        if kills == KILLS:
-            break
-    assert kills >= 10
-    last = training(work_dir, resume=True, **EVERY)
-    last.train()
-    assert differences(undisturbed, left_by(last)) == []
-    assert [x.name for x in work_dir.glob(".*")] == []
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "poisoned", "gone", "both"])
-def test_a_damaged_newest_checkpoint_costs_one_interval_and_the_log_says_why(
-    tmp_path: Path, undisturbed: dict[str, Any], damage: str
-) -> None:
-    first = training(tmp_path, every=2, max_iters=30, ask=dict(train=9, crash=True))
-    with pytest.raises(Exception):  # noqa: B017
-        first.train()
-    newest, second = tmp_path / "iter_8.pth", tmp_path / "iter_6.pth"
-    data = newest.read_bytes()
-    if damage == "truncated":
-        newest.write_bytes(data[:-100])
-    elif damage == "gone":
-        newest.unlink()
-    elif damage == "poisoned":
-        content = torch.load(newest, weights_only=False)
-        content["state_dict"]["head.bias"][:] = float("nan")
-        torch.save(content, newest)
-    else:
-        newest.write_bytes(data[:3000] + bytes([data[3000] ^ 8]) + data[3001:])
-    if damage == "both":
-        second.write_bytes(b"")
-    resumed = training(tmp_path, resume=True, **EVERY)
-    resumed.train()
-    log = log_of(resumed)
-    if damage != "gone":
-        assert f"Not resumed from {newest}: BAD, " in log
-    if damage == "both":
-        assert f"Not resumed from {second}: BAD, it has 0 bytes" in log
-        assert "Resumed at step" not in log
-    else:
-        assert f"Load checkpoint from {second}" in log
-        assert "Resumed at step 6 of 30" in log
-    assert differences(undisturbed, left_by(resumed)) == []
 
 
 def test_at_least_two_checkpoints_are_kept_and_the_pointer_names_the_last(tmp_path: Path) -> None:
@@ -190,6 +99,26 @@ def test_a_first_checkpoint_that_cannot_be_saved_ends_the_training(tmp_path: Pat
     with pytest.raises(CheckpointError, match=r"CHECKPOINT NOT SAVED: .*No space left"):
         runner.train()
     assert list(tmp_path.glob("*.pth")) == []
+
+
+def test_a_loading_process_that_dies_during_a_save_does_not_spoil_it(tmp_path: Path) -> None:
+    """torch raises wherever the training is then, which must not look like a damaged checkpoint."""
+    runner = training(tmp_path, every=2, workers=1)
+    save = runner._save
+
+    def save_when_it_has_died(target: Path, *args: Any, **kwargs: Any) -> Any:
+        if target.name == "iter_4.pth":
+            loading = runner.train_loop.dataloader._iterator._workers[0].pid
+            os.kill(loading, signal.SIGKILL)
+            while Path(f"/proc/{loading}/stat").read_text().rpartition(") ")[2][0] != "Z":
+                time.sleep(0.01)
+        return save(target, *args, **kwargs)
+
+    runner._save = save_when_it_has_died
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        runner.train()
+    assert newest_good(tmp_path).path == tmp_path / "iter_4.pth"
+    assert "CHECKPOINT NOT" not in log_of(runner)
 
 
 def test_checkpoints_need_a_file_system(tmp_path: Path) -> None:
