@@ -20,6 +20,9 @@ from mmengine.registry import (
     METRICS as MMENGINE_METRICS,
 )
 from mmengine.registry import (
+    MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS,
+)
+from mmengine.registry import (
     MODELS as MMENGINE_MODELS,
 )
 from mmengine.registry import (
@@ -62,6 +65,7 @@ TRANSFORMS = _child(
 )
 HOOKS = _child(MMENGINE_HOOKS, "engine", "pretrain", "generation")
 LOOPS = _child(MMENGINE_LOOPS, "engine")
+MODEL_WRAPPERS = _child(MMENGINE_MODEL_WRAPPERS, "engine")
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, "engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, "engine")
 METRICS = _child(MMENGINE_METRICS, "evaluation", "pretrain", "generation")

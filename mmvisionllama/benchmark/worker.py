@@ -20,9 +20,9 @@ def serve(connection: Connection, subject: Subject, setting: dict[str, Any]) -> 
     try:
         compat.prepare()
         torch.set_num_threads(setting["threads"])
-        model, idle = _build(subject, setting["device"]), _peak_bytes(setting["device"])
+        model, idle = build_subject(subject, setting["device"]), _peak_bytes(setting["device"])
         connection.send(("ready", sum(parameter.numel() for parameter in model.parameters())))
-        step = _step(model, _forward_detector if subject.whole else _forward_backbone, setting)
+        step = make_step(model, _forward_detector if subject.whole else forward_backbone, setting)
         while connection.recv():
             start = time.perf_counter()
             step()
@@ -33,7 +33,7 @@ def serve(connection: Connection, subject: Subject, setting: dict[str, Any]) -> 
         connection.send(("error", f"{type(error).__name__}: {error}"))
 
 
-def _build(subject: Subject, device: str) -> nn.Module:
+def build_subject(subject: Subject, device: str) -> nn.Module:
     from mmengine.config import ConfigDict
     from mmengine.registry import MODELS, init_default_scope
 
@@ -42,7 +42,7 @@ def _build(subject: Subject, device: str) -> nn.Module:
     return MODELS.build(ConfigDict(subject.model)).to(device)
 
 
-def _step(
+def make_step(
     model: nn.Module, make_forward: Callable[[nn.Module, dict], Forward], setting: dict[str, Any]
 ) -> Callable[[], None]:
     device, training = setting["device"], setting["mode"] == "train"
@@ -62,7 +62,7 @@ def _step(
     return step
 
 
-def _forward_backbone(model: nn.Module, setting: dict[str, Any]) -> Forward:
+def forward_backbone(model: nn.Module, setting: dict[str, Any]) -> Forward:
     img = torch.randn(setting["batch"], 3, *setting["size"], device=setting["device"])
     compiled = torch.compile(model) if setting["compile"] else model
     return lambda: [out.float().square().mean() for out in _tensors(compiled(img))]

@@ -4,18 +4,26 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmvisionllama.checkpoint.reading import CheckpointError, read_checkpoint, require_file
+from mmvisionllama.checkpoint.reading import (
+    SHARDED,
+    CheckpointError,
+    is_sharded,
+    read_checkpoint,
+    require_file,
+)
+from mmvisionllama.checkpoint.sharded import files_in, read_common, read_parts
 
 _CHUNK = 1 << 24
-_NAMED = 3
+NAMED = 3  # of the tensors that are not finite
 # What a training computes with; the logged history may well hold an infinite gradient norm.
 _COMPUTED = ("state_dict", "ema_state_dict", "optimizer")
 
@@ -55,6 +63,30 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class ShardedManifest(Manifest):
+    """What the folder of a sharded checkpoint held.
+
+    Attributes:
+        parts: Size and SHA-256 of each of its files; ``sha256`` is that of the list of them.
+    """
+
+    parts: dict[str, tuple[int, str]]
+
+    @classmethod
+    def of(
+        cls, folder: Path, common: dict[str, Any], parts: dict[str, tuple[int, str]], non_finite: list[str]
+    ) -> "ShardedManifest":
+        """Describe ``folder`` by what is known of its files and its values."""
+        listing = "".join(f"{sha256}  {name}\n" for name, (_, sha256) in sorted(parts.items()))
+        return cls(
+            **_description(folder, common, non_finite),
+            bytes=sum(size for size, _ in parts.values()),
+            sha256=hashlib.sha256(listing.encode()).hexdigest(),
+            parts=dict(sorted(parts.items())),
+        )
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a checkpoint can be used: it can unless there is a ``problem``; ``note`` is a mere remark."""
 
@@ -71,8 +103,8 @@ class Verdict:
 
 
 def manifest_of(path: Path) -> Path:
-    """Return where the manifest of a checkpoint lies."""
-    return path.with_name(f"{path.name}.json")
+    """Return where the manifest of a checkpoint lies: beside a file, inside a folder."""
+    return path / "manifest.json" if path.suffix == SHARDED else path.with_name(f"{path.name}.json")
 
 
 def examine(path: Path) -> Manifest:
@@ -80,6 +112,8 @@ def examine(path: Path) -> Manifest:
 
     Raises: CheckpointError: if it is damaged or holds anything but tensors and plain values.
     """
+    if is_sharded(path):
+        return examine_sharded(path)
     content = read_checkpoint(path, lazy=True)
     if zipfile.is_zipfile(path):
         # torch does not compare the checksums of an archive that it maps into memory.
@@ -90,33 +124,25 @@ def examine(path: Path) -> Manifest:
                 raise CheckpointError(f"{path} is a damaged checkpoint: {error}") from error
         if broken:
             raise CheckpointError(f"{path} is a damaged checkpoint: the checksum of {broken} does not match")
-    meta = content.get("meta") or {}
     return Manifest(
-        file=path.name,
+        **_description(path, content, non_finite_in(content)),
         bytes=path.stat().st_size,
-        sha256=_sha256_of(path),
-        epoch=meta.get("epoch"),
-        step=meta.get("iter"),
-        non_finite=tuple(_non_finite(content)),
-        resumable="optimizer" in content and "message_hub" in content,
-        saved_ns=time.time_ns(),
-        versions=dict(meta.get("versions") or {}),
+        sha256=sha256_of(path),
     )
 
 
 def verify(path: str | Path) -> Verdict:
-    """Judge a checkpoint file by its bytes, its content and its manifest, if it has one.
+    """Judge a checkpoint, a file or a folder, by its bytes, its content and its manifest, if it has one.
 
     Raises: CheckpointError: if there is no such file.
     """
     path = require_file(path)
     try:
         promised = _read_manifest(path)
-        if promised is not None and promised.bytes != path.stat().st_size:
-            size = path.stat().st_size
-            return Verdict(path, f"it has {size} bytes instead of the {promised.bytes} that were saved")
-        if promised is not None and promised.sha256 != _sha256_of(path):
-            return Verdict(path, "its bytes are not those that were saved (another sha256)")
+        if promised is not None:
+            _compare(path, promised)
+        elif is_sharded(path):
+            return Verdict(path, "its manifest is missing")
         found = examine(path)
     except CheckpointError as error:
         return Verdict(path, str(error).removeprefix(f"{path} ").removeprefix("is "))
@@ -148,8 +174,10 @@ def newest_good(folder: str | Path) -> Choice:
 
 
 def checkpoints_in(folder: str | Path) -> list[Path]:
-    """List the checkpoint files of a folder; temporary files of a save are none."""
-    return sorted(x for x in Path(folder).glob("*.pth") if x.is_file() and not x.name.startswith("."))
+    """List the checkpoints of a folder; temporary files of a save are none."""
+    found = [x for x in Path(folder).glob("*.pth") if x.is_file()]
+    found += [x for x in Path(folder).glob(f"*{SHARDED}") if x.is_dir()]
+    return sorted(x for x in found if not x.name.startswith("."))
 
 
 def _age_key(path: Path) -> tuple[int, str]:
@@ -165,12 +193,51 @@ def _read_manifest(path: Path) -> Manifest | None:
     if not file.is_file():
         return None
     try:
-        return Manifest.from_json(file.read_text())
+        return (ShardedManifest if is_sharded(path) else Manifest).from_json(file.read_text())
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"its manifest {file.name} is damaged: {error}") from error
 
 
-def _sha256_of(path: Path) -> str:
+def _compare(path: Path, promised: Manifest) -> None:
+    """Require that the bytes on disk are those that were saved."""
+    if isinstance(promised, ShardedManifest):
+        files = {name: path / name for name in promised.parts}
+        expected = promised.parts
+    else:
+        files, expected = {"": path}, {"": (promised.bytes, promised.sha256)}
+    for name, (size, sha256) in expected.items():
+        its, it = (f"{name}'s", name) if name else ("its", "it")
+        if not files[name].is_file():
+            raise CheckpointError(f"{it} is missing")
+        if files[name].stat().st_size != size:
+            found = files[name].stat().st_size
+            raise CheckpointError(f"{it} has {found} bytes instead of the {size} that were saved")
+        if sha256_of(files[name]) != sha256:
+            raise CheckpointError(f"{its} bytes are not those that were saved (another sha256)")
+
+
+def examine_sharded(folder: Path) -> ShardedManifest:
+    """Do what ``examine`` does for a folder, whatever its name."""
+    common = read_common(folder)
+    parts = {file.name: (file.stat().st_size, sha256_of(file)) for file in files_in(folder)}
+    return ShardedManifest.of(folder, common, parts, non_finite_in(common, read_parts(folder)))
+
+
+def _description(path: Path, content: dict[str, Any], non_finite: list[str]) -> dict[str, Any]:
+    meta = content.get("meta") or {}
+    return dict(
+        file=path.name,
+        epoch=meta.get("epoch"),
+        step=meta.get("iter"),
+        non_finite=tuple(non_finite),
+        resumable="optimizer" in content and "message_hub" in content,
+        saved_ns=time.time_ns(),
+        versions=dict(meta.get("versions") or {}),
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -178,10 +245,12 @@ def _sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _non_finite(content: dict[str, Any]) -> list[str]:
-    parts = {key: content[key] for key in _COMPUTED if key in content} or content
-    names = (name for name, x in _tensors(parts, "") if x.is_floating_point() and not _is_finite(x))
-    return [name for name, _ in zip(names, range(_NAMED), strict=False)]
+def non_finite_in(content: dict[str, Any], parts: Iterable[tuple[str, Tensor]] = ()) -> list[str]:
+    """Name the first tensors of a checkpoint, and of ``parts`` beside it, that hold NaN or infinity."""
+    computed = {key: content[key] for key in _COMPUTED if key in content} or content
+    tensors = chain(_tensors(computed, ""), parts)
+    names = (name for name, x in tensors if x.is_floating_point() and not _is_finite(x))
+    return list(islice(names, NAMED))
 
 
 def _is_finite(x: Tensor) -> bool:

@@ -43,7 +43,8 @@ _HARMLESS = [
     ),
 ]
 _ZIP, _LEGACY_PICKLE = b"PK\x03\x04", b"\x80\x02"
-_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
+SHARDED = ".sharded"  # of folders that hold a checkpoint in parts
+_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors", SHARDED}
 
 
 class CheckpointError(ValueError):
@@ -54,8 +55,8 @@ def read_checkpoint(path: str | Path, *, lazy: bool = False) -> dict[str, Any]:
     """Return what a checkpoint file holds, its tensors on the CPU.
 
     Args:
-        path: A file, an ``http(s)`` address, which torch downloads into its cache once, or an address that
-            mmengine knows, such as ``torchvision://resnet50``.
+        path: A file, the folder of a sharded checkpoint, an ``http(s)`` address, which torch downloads into
+            its cache once, or an address that mmengine knows, such as ``torchvision://resnet50``.
         lazy: Map the file into memory instead of reading it, to look at little of it. Nobody may write into
             the file while the tensors are in use.
     Returns: The dict in the file; of a safetensors file ``state_dict`` and, as ``meta``, its own remarks.
@@ -66,6 +67,10 @@ def read_checkpoint(path: str | Path, *, lazy: bool = False) -> dict[str, Any]:
         make_mmengine_read_safely()
         return CheckpointLoader.load_checkpoint(str(path), logger="silent")
     path = local_file(path)
+    if is_sharded(path):
+        from mmvisionllama.checkpoint.sharded import read_sharded  # which reads its common part by this
+
+        return read_sharded(path)
     kind = _kind_of(path)
     if kind == "safetensors":
         return _read_safetensors(path)
@@ -118,9 +123,9 @@ def local_file(path: str | Path) -> Path:
 
 
 def require_file(path: str | Path) -> Path:
-    """Return ``path`` if it is a file, else raise a CheckpointError that names the files nearest to it."""
+    """Return ``path`` if there is such a checkpoint, else raise a CheckpointError that names the nearest."""
     path = Path(path).expanduser()
-    if path.is_file():
+    if path.is_file() or is_sharded(path):
         return path
     folder = path.parent
     if not folder.is_dir():
@@ -130,6 +135,11 @@ def require_file(path: str | Path) -> Path:
     hint = f"nearest files there: {', '.join(near)}" if near else f"{folder} holds no checkpoint"
     problem = "is a folder, not a checkpoint file" if path.is_dir() else "does not exist"
     raise CheckpointError(f"checkpoint {path} {problem}; {hint}")
+
+
+def is_sharded(path: Path) -> bool:
+    """Whether a checkpoint is a folder of shards; see ``mmvisionllama.checkpoint.sharded``."""
+    return path.suffix == SHARDED and path.is_dir()
 
 
 def _scheme(path: str | Path) -> str:

@@ -11,11 +11,14 @@ from mmvisionllama.engine.pictures import PicturesHook, SegPicturesHook
 from mmvisionllama.engine.precision import BFloat16OptimWrapper
 from mmvisionllama.engine.resumable import ResumableRunner
 from mmvisionllama.engine.safe_checkpoint import SafeCheckpointHook
+from mmvisionllama.engine.sharding import ShardedDataParallel
 from mmvisionllama.engine.stopping import STOPPED_STATUS, Stopped
 from mmvisionllama.engine.summary import RunSummaryHook, interruption_recorded
+from mmvisionllama.engine.watchdog import STALLED_STATUS
 
 __all__ = [
     "DIVERGED_STATUS",
+    "STALLED_STATUS",
     "STOPPED_STATUS",
     "BFloat16OptimWrapper",
     "ClsPicturesHook",
@@ -34,6 +37,7 @@ __all__ = [
     "RunSummaryHook",
     "SafeCheckpointHook",
     "SegPicturesHook",
+    "ShardedDataParallel",
     "Stopped",
     "interruption_recorded",
 ]

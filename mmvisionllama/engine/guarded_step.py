@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.utils import get_total_norm
 
-from mmvisionllama.engine.process_state import unwrapped
+from mmvisionllama.engine.process_state import local, unwrapped
 
 LOSS, GRADIENT, STATE, OWN_LOSS = range(4)
 
@@ -118,7 +118,8 @@ class GuardedStep:
 
     def _gradients(self) -> list[Tensor]:
         groups = self._optimizer.param_groups
-        return [x.grad for group in groups for x in group["params"] if x.grad is not None]
+        gradients = (local(x.grad) for group in groups for x in group["params"] if x.grad is not None)
+        return [x for x in gradients if x.numel()]  # of a small tensor, not every process has a shard
 
     def _restore_buffers(self) -> None:
         for buffer, before in zip(self._buffers, self._before, strict=True):
@@ -142,10 +143,10 @@ def non_finite_names(runner: Runner) -> list[str]:
     """Name the weights and averages that hold NaN or infinity; this waits for the device."""
     averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
     named: Iterator[tuple[str, Tensor]] = iter(unwrapped(runner).named_parameters())
-    found = [name for name, x in named if not bool(torch.isfinite(x).all())]
+    found = [name for name, x in named if not bool(torch.isfinite(local(x)).all())]
     for average in averages:
         named = average.module.named_parameters()
-        found += [f"average of {name}" for name, x in named if not bool(torch.isfinite(x).all())]
+        found += [f"average of {name}" for name, x in named if not bool(torch.isfinite(local(x)).all())]
     return found
 
 
@@ -157,6 +158,7 @@ class _Kept:
         self.steps = steps
 
     def __call__(self, average: Tensor, source: Tensor, count: Tensor) -> None:
+        average, source = local(average), local(source)
         for step in self.steps:
             source = step.chosen(average, source)
         self.function(average, source, count)
@@ -165,7 +167,8 @@ class _Kept:
 def _all_finite(tensors: list[Tensor], device: torch.device) -> Tensor:
     # The largest magnitude, since a sum of squares may overflow though all is finite.
     by_device: dict[torch.device, list[Tensor]] = {}
-    for tensor in tensors:
-        by_device.setdefault(tensor.device, []).append(tensor.detach())
+    for tensor in map(local, tensors):
+        if tensor.numel():
+            by_device.setdefault(tensor.device, []).append(tensor.detach())
     norms = [get_total_norm(some, torch.inf).to(device) for some in by_device.values()]
     return torch.isfinite(torch.stack(norms)).all()

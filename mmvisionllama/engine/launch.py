@@ -172,7 +172,7 @@ def _agree_on_start(cfg: Config) -> None:
     dist.broadcast_object_list(chosen, src=0)
     cfg.resume, cfg.load_from = chosen[0]
     missing = [None] * dist.get_world_size()
-    unseen = bool(cfg.resume) and not Path(cfg.load_from).is_file()
+    unseen = bool(cfg.resume) and not Path(cfg.load_from).exists()
     dist.all_gather_object(missing, socket.gethostname() if unseen else None)
     if any(missing):
         hosts = ", ".join(dict.fromkeys(x for x in missing if x))

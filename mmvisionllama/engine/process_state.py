@@ -9,7 +9,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
+from mmvisionllama.checkpoint.reading import CheckpointError
 from mmvisionllama.engine.random_state import capture_random_state, restore_random_state
 
 
@@ -18,7 +20,7 @@ def capture_process(runner: Runner) -> dict[str, Any]:
     gradients = {}
     if inside_accumulation(runner.optim_wrapper):
         named = unwrapped(runner).named_parameters()
-        gradients = {name: x.grad.cpu() for name, x in named if x.grad is not None}
+        gradients = {name: local(x.grad).cpu() for name, x in named if x.grad is not None}
     return {
         "random": capture_random_state(),
         "buffers": {name: x.detach().cpu().clone() for name, x in _buffers(runner)},
@@ -34,7 +36,7 @@ def restore_process(runner: Runner, state: dict[str, Any]) -> None:
         for name, value in state["buffers"].items():
             buffers[name].copy_(value)
     for name, gradient in state["gradients"].items():
-        parameters[name].grad = gradient.to(parameters[name], copy=True)
+        parameters[name].grad = _like(parameters[name], gradient)
 
 
 def without_common_buffers(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -58,6 +60,26 @@ def inside_accumulation(optim_wrapper: OptimWrapper | OptimWrapperDict) -> bool:
 def unwrapped(runner: Runner) -> nn.Module:
     """Return the model without what distributes it."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def local(x: Tensor) -> Tensor:
+    """Return the part of a sharded tensor that this process has; any other tensor is its own."""
+    return x.to_local() if isinstance(x, DTensor) else x
+
+
+def _like(parameter: Tensor, part: Tensor) -> Tensor:
+    own = local(parameter)
+    if own.shape != part.shape:
+        raise CheckpointError(
+            f"its unfinished accumulation has gradients of {tuple(part.shape)} in the place of "
+            f"{tuple(own.shape)}: they are sharded in one run and whole in the other. Go on from a "
+            "checkpoint at the end of a step"
+        )
+    part = part.to(own, copy=True)
+    if not isinstance(parameter, DTensor):
+        return part
+    layout = dict(shape=parameter.shape, stride=parameter.stride())
+    return DTensor.from_local(part, parameter.device_mesh, parameter.placements, **layout)
 
 
 def _buffers(runner: Runner) -> Iterator[tuple[str, Tensor]]:

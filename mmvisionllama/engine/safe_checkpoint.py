@@ -64,11 +64,12 @@ class SafeCheckpointHook(CheckpointHook):
         """Save a checkpoint to resume from, by all processes together.
 
         Args:
-            name: Its file name.
+            name: Its file name; of a sharded training it becomes that of a folder.
             meta: ``epoch`` and ``iter`` that the resumed run begins with.
             must: Fail where it cannot be saved.
         Raises: CheckpointError: if ``must``, or if this is the first one of the run.
         """
+        name = runner.checkpoint_name(name)
         hub, path = runner.message_hub, Path(self.out_dir, name)
         before = hub.get_info(_KEPT, []), hub.get_info("last_ckpt")
         kept = [*(x for x in before[0] if x != name), name]

@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmvisionllama.engine.process_state import unwrapped
+from mmvisionllama.engine.process_state import local, unwrapped
 
 PLACES = ("input", "loss", "gradient")
 
@@ -49,7 +49,7 @@ class Poison(Hook):
         def backward_with_poison(loss: Tensor, **kwargs: Any) -> None:
             backward(loss, **kwargs)
             if self._active and self.place == "gradient":
-                next(model.parameters()).grad.view(-1)[0] = self.value
+                next(x for p in model.parameters() if (x := local(p.grad)).numel()).view(-1)[0] = self.value
 
         model.parse_losses, runner.optim_wrapper.backward = parsed, backward_with_poison
 

@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from mmvisionllama.checkpoint import make_mmengine_read_safely, read_checkpoint
 from mmvisionllama.engine import ResumableRunner, Stopped
 from mmvisionllama.engine.distributed import MeanLossHook
-from mmvisionllama.engine.process_state import unwrapped
+from mmvisionllama.engine.process_state import local, unwrapped
 from mmvisionllama.engine.random_state import capture_random_state
 
 _RUNS = itertools.count()
+POINTS = dict(type="mmengine.JitteredPoints", count=23, pipeline=[dict(type="mmengine.Jitter")])
 # What depends on the clock or on the place where a run lies.
 _VOLATILE = ("time", "eta", "ckpt", "experiment_name", "cfg", "seconds", "kept_checkpoints", "loop_stage")
 
@@ -151,7 +152,8 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
 
     Args:
         changes: ``workers``, ``accumulate``, ``ask``, ``every`` (interval of checkpoints), ``sampler``,
-            ``batch_sampler``, ``resume``, ``seed``, ``max_iters``, ``checkpoint``.
+            ``batch_sampler``, ``resume``, ``seed``, ``max_iters``, ``checkpoint``, ``model``, ``wrapper``,
+            ``dataset``, ``timeout``.
     """
     make_mmengine_read_safely()
     workers = changes.get("workers", 0)
@@ -174,14 +176,12 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
     cfg = Config(
         dict(
             default_scope=changes.get("scope", "mmengine"),
-            model=dict(type="mmengine.RandomRegression"),
+            model=dict(type=changes.get("model", "mmengine.RandomRegression")),
             train_dataloader=dict(
                 **loader,
                 sampler=dict(type=sampler, shuffle=True),
                 batch_sampler=changes.get("batch_sampler"),
-                dataset=dict(
-                    type="mmengine.JitteredPoints", count=23, pipeline=[dict(type="mmengine.Jitter")]
-                ),
+                dataset=changes.get("dataset", POINTS),
             ),
             val_dataloader=dict(
                 **loader,
@@ -212,6 +212,7 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
             ],
             log_processor=dict(by_epoch=bool(epochs)),
             randomness=dict(seed=changes.get("seed", 3)),
+            env_cfg=dict(dist_cfg=dict(backend="gloo", timeout=changes.get("timeout", 1800))),
             launcher=changes.get("launcher", "none"),
             work_dir=str(work_dir),
             resume=changes.get("resume", False),
@@ -220,9 +221,8 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
         )
     )
     if changes.get("launcher", "none") != "none":
-        cfg.model_wrapper_cfg = dict(
-            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
-        )
+        plain = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+        cfg.model_wrapper_cfg = dict(changes.get("wrapper", plain))
     runner = ResumableRunner.from_cfg(cfg)
     if runner.distributed:
         runner.register_hook(MeanLossHook())
@@ -248,7 +248,7 @@ def left_by(runner: ResumableRunner) -> dict[str, Any]:
     content = read_checkpoint(runner.message_hub.get_info("last_ckpt"))
     everything = {
         "saved": {key: content[key] for key in content if key != "meta"},
-        "model": unwrapped(runner).state_dict(),
+        "model": {name: local(x) for name, x in unwrapped(runner).state_dict().items()},
         "history": runner.message_hub.state_dict(),
         "random": capture_random_state(),
     }
