@@ -1,4 +1,4 @@
-# As denoising_loss.py, and the scores of drawn digits over the features of a classifier that is trained before:
+# As denoising_loss.py, and the scores of drawn digits over a classifier's features, which is trained before:
 # tools/train.sh configs/cls/visionllama_tiny_digits.py
 val_evaluator = [
     dict(type="mmvisionllama.DenoisingLoss"),
