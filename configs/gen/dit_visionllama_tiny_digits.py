@@ -2,7 +2,9 @@
 
 tools/train.sh configs/gen/dit_visionllama_tiny_digits.py
 
-One process on two CPU cores, 64 images.
+One process on two CPU cores, 64 images, 8 to 14 minutes.
+Class accuracy 94.4, 92.2, 93.0 and FID 1.33, 1.37, 1.17 (seeds 0, 1, 2;
+by the scored sibling, docs/generation.md).
 """
 
 _base_ = [

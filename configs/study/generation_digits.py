@@ -3,7 +3,8 @@
 tools/train.sh configs/cls/visionllama_tiny_digits.py
 .venv/bin/python tools/study.py configs/study/generation_digits.py --jobs 2
 
-The classifier of the first command judges what every validation draws.
+The classifier of the first command judges what every validation draws. Class accuracy, means of three seeds:
+DiT-LLaMA 93.2, DiT 93.9, SiT-LLaMA 96.5, SiT 96.3 (docs/generation.md).
 """
 
 metric = ["generation/class_accuracy", "generation/fid"]
