@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.datasets.samplers import RepeatAugSampler
 from mmpretrain.datasets.transforms import RandAugment, RandomErasing
 from mmpretrain.engine.optimizers import LARS, Lamb
@@ -21,6 +20,7 @@ from torch import Tensor
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.config import load_config
 from mmvisionllama.datasets.three_augment import ThreeAugment
+from mmvisionllama.engine import ResumableEpochLoop
 from mmvisionllama.engine.preflight import check_training
 from mmvisionllama.models.losses import BinarizedCrossEntropyLoss
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
@@ -100,15 +100,15 @@ def arch(sizes: str) -> list[str]:
 
 def train(config: str, work_dir: Path, *options: str) -> Trained:
     calls, start = Counter(), {}
-    run_loop = EpochBasedTrainLoop.run
+    run_loop = ResumableEpochLoop.run
 
-    def remember_start(loop: EpochBasedTrainLoop) -> Any:
+    def remember_start(loop: ResumableEpochLoop) -> Any:
         start.update({name: x.clone() for name, x in loop.runner.model.state_dict().items()})
         calls.clear()  # of the checks before the training
         return run_loop(loop)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EpochBasedTrainLoop, "run", remember_start)
+        patch.setattr(ResumableEpochLoop, "run", remember_start)
         for owner, method in PARTS.items():
             patch.setattr(owner, method, counted(getattr(owner, method), owner.__name__, calls))
         status = run("train", f"configs/{config}", "--work-dir", work_dir, "--cfg-options", *SHRUNK, *options)
