@@ -1,6 +1,7 @@
 # A small SiT over the latents of scikit-learn's digits; model.autoencoder.path is to be given.
 _base_ = [
     "../../configs/_base_/datasets/digits_gen.py",
+    "../../configs/_base_/evaluation/denoising_loss.py",
     "../../configs/_base_/schedules/gen_tiny.py",
     "../../configs/_base_/runtime/default.py",
     "../../configs/_base_/runtime/gen_tiny.py",
