@@ -3,7 +3,7 @@
 tools/train.sh configs/cls/visionllama_tiny_digits.py
 tools/train.sh configs/gen/dit_visionllama_tiny_digits_scored.py
 
-As dit_visionllama_tiny_digits.py else. The classifier of the first command is the judge.
+One process on two CPU cores, 64 images, 8 to 14 minutes. The classifier of the first command is the judge.
 Class accuracy 94.4, 92.2, 93.0, FID 1.33, 1.37, 1.17 (seeds 0, 1, 2; docs/generation.md).
 """
 

@@ -3,7 +3,7 @@
 tools/train.sh configs/cls/visionllama_tiny_digits.py
 tools/train.sh configs/gen/sit_tiny_digits_scored.py
 
-As sit_tiny_digits.py else. The classifier of the first command is the judge.
+One process on two CPU cores, 64 images, 8 to 14 minutes. The classifier of the first command is the judge.
 Class accuracy 96.7, 96.9, 95.3, FID 1.15, 0.97, 1.08 (seeds 0, 1, 2; docs/generation.md).
 """
 

@@ -29,7 +29,7 @@ def test_a_study_trains_reports_and_draws(tmp_path: Path) -> None:
         json.loads((tmp_path / f"out/{name}_seed4/summary.json").read_text()) for name in ("before", "after")
     )
     # At a rate of almost nothing the run ends where its preparation did.
-    assert facts["runs"][0]["final"] == [after["last"]["error"]]
+    assert facts["runs"][0]["final"]["error"] == [after["last"]["error"]]
     assert abs(after["last"]["error"] - before["last"]["error"]) < 1e-6
     assert after["seed"] == 4
     assert (tmp_path / "out/study.png").read_bytes().startswith(b"\x89PNG")
