@@ -248,7 +248,7 @@ def sha256_of(path: Path) -> str:
 def non_finite_in(content: dict[str, Any], parts: Iterable[tuple[str, Tensor]] = ()) -> list[str]:
     """Name the first tensors of a checkpoint, and of ``parts`` beside it, that hold NaN or infinity."""
     computed = {key: content[key] for key in _COMPUTED if key in content} or content
-    tensors = chain(_tensors(computed, ""), parts)
+    tensors = chain(named_tensors(computed), parts)
     names = (name for name, x in tensors if x.is_floating_point() and not _is_finite(x))
     return list(islice(names, NAMED))
 
@@ -258,12 +258,13 @@ def _is_finite(x: Tensor) -> bool:
     return all(bool(torch.isfinite(part).all()) for part in x.detach().reshape(-1).split(_CHUNK))
 
 
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in a nest of dicts and lists, by path below ``name``."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _tensors(item, f"{name}.{key}".lstrip("."))
+            yield from named_tensors(item, f"{name}.{key}".lstrip("."))
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _tensors(item, f"{name}.{index}")
+            yield from named_tensors(item, f"{name}.{index}".lstrip("."))

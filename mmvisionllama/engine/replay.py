@@ -12,6 +12,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor, nn
 
 from mmvisionllama.checkpoint import CheckpointError, check_exact, make_mmengine_read_safely, newest_good
+from mmvisionllama.checkpoint.manifest import named_tensors
 from mmvisionllama.config import load_config
 from mmvisionllama.engine.bad_batches import read_batch
 from mmvisionllama.engine.preflight import build_model
@@ -101,29 +102,18 @@ def _computed(model: nn.Module, batches: list[Any]) -> Replay:
 
 def _noting(name: str, found: list[str]) -> Any:
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if not all(_finite(x) for _, x in _tensors(output, "")):
+        if not all(_finite(x) for _, x in named_tensors(output)):
             found.append(name)
 
     return note
 
 
 def _ranges(batch: Any, name: str) -> Iterator[str]:
-    for path, x in _tensors(batch, name):
+    for path, x in named_tensors(batch, name):
         if x.is_floating_point() and x.numel():
             odd = int((~torch.isfinite(x)).sum())
             text = f"{odd:,} of {x.numel():,} not finite" if odd else f"{x.min():.4g} to {x.max():.4g}"
             yield f"{path} {tuple(x.shape)}: {text}"
-
-
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _tensors(item, f"{name}.{key}".lstrip("."))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _tensors(item, f"{name}.{index}".lstrip("."))
 
 
 def _finite(x: Tensor) -> bool:
