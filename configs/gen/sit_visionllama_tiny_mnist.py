@@ -2,7 +2,8 @@
 
 tools/train.sh configs/gen/sit_visionllama_tiny_mnist.py
 
-One process on two CPU cores, 64 images.
+One process on two CPU cores, 64 images, about half an hour.
+Class accuracy 71.0, at guidance 2 91.6 (seed 0; docs/generation.md).
 """
 
 _base_ = [
