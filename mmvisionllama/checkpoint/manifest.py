@@ -21,6 +21,7 @@ from mmvisionllama.checkpoint.reading import (
     require_file,
 )
 from mmvisionllama.checkpoint.sharded import files_in, read_common, read_parts
+from mmvisionllama.files import sha256_of
 
 _CHUNK = 1 << 24
 NAMED = 3  # of the tensors that are not finite
@@ -234,15 +235,6 @@ def _description(path: Path, content: dict[str, Any], non_finite: list[str]) -> 
         saved_ns=time.time_ns(),
         versions=dict(meta.get("versions") or {}),
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def non_finite_in(content: dict[str, Any], parts: Iterable[tuple[str, Tensor]] = ()) -> list[str]:

@@ -127,6 +127,11 @@ def rank_of(environ: Mapping[str, str]) -> int:
     return int(environ.get("RANK", environ.get("SLURM_PROCID", "0")))
 
 
+def is_alone_or_first(launcher: str) -> bool:
+    """Whether this process does what one of a run does, before they have joined."""
+    return launcher == "none" or rank_of(os.environ) == 0
+
+
 def processes_of(environ: Mapping[str, str]) -> int:
     """Return the number of processes that the launcher starts, 1 without one."""
     return int(environ.get("WORLD_SIZE", environ.get("SLURM_NTASKS", "1")))

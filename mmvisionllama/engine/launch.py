@@ -24,8 +24,8 @@ from mmvisionllama.engine.distributed import (
     MeanLossHook,
     fit_to_cpu,
     init_distributed,
+    is_alone_or_first,
     processes_of,
-    rank_of,
 )
 from mmvisionllama.engine.dry_run import dry_run, without_a_trace
 from mmvisionllama.engine.global_batch import share_batch, take_global_batch
@@ -56,7 +56,7 @@ def train(args: Namespace) -> None:
         cfg.optim_wrapper = mixed_precision_wrapper(cfg.optim_wrapper)
     notes = [] if args.global_batch is None else [take_global_batch(cfg, args.global_batch)]
     share_batch(cfg, 1 if cfg.launcher == "none" else processes_of(os.environ))
-    notes += _choose_start(cfg, args.resume) if _is_alone_or_first(cfg) else []
+    notes += _choose_start(cfg, args.resume) if is_alone_or_first(cfg.launcher) else []
     with without_a_trace(cfg) if args.dry_run else nullcontext():
         runner = _start(cfg, check_training, notes)
         if args.dry_run:
@@ -194,7 +194,7 @@ def _start(cfg: Config, check: Callable[[Config], list[str]], notes: list[str]) 
     """Check, join the other processes and build the Runner, which creates the work directory."""
     make_mmengine_read_safely()
     # The other processes wait for the first one in init_distributed, and end with it if it fails.
-    if _is_alone_or_first(cfg):
+    if is_alone_or_first(cfg.launcher):
         notes = notes + check(cfg)
     init_distributed(cfg.launcher, cfg.get("env_cfg", {}).get("dist_cfg", {}))
     if dist.is_initialized():
@@ -211,7 +211,3 @@ def _build(cfg: Config, notes: list[str]) -> Runner:
     for note in notes:
         runner.logger.info(note)
     return runner
-
-
-def _is_alone_or_first(cfg: Config) -> bool:
-    return rank_of(os.environ) == 0 or cfg.launcher == "none"

@@ -195,7 +195,7 @@ class ResumableRunner(Runner):
         super().call_hook(fn_name, **kwargs)
         in_a_save = fn_name == "before_save_checkpoint"
         self.watchdog.enter(phase if in_a_save else self._phase_after(fn_name, **kwargs))
-        if fn_name == "before_save_checkpoint" and self._taken is not None:
+        if in_a_save and self._taken is not None:
             self._taken.update(kwargs["checkpoint"])
             kwargs["checkpoint"].clear()
 

@@ -11,7 +11,7 @@ from mmengine.dist import get_rank, is_main_process
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from mmvisionllama.checkpoint.manifest import NAMED, ShardedManifest, non_finite_in, sha256_of
+from mmvisionllama.checkpoint.manifest import NAMED, ShardedManifest, non_finite_in
 from mmvisionllama.checkpoint.reading import SHARDED, CheckpointError
 from mmvisionllama.checkpoint.saving import flush, publish_sharded, temporary_of
 from mmvisionllama.checkpoint.sharded import (
@@ -25,6 +25,7 @@ from mmvisionllama.checkpoint.sharded import (
 from mmvisionllama.engine.process_state import local
 from mmvisionllama.engine.sharding import ShardedDataParallel
 from mmvisionllama.engine.stopping import Agreement
+from mmvisionllama.files import sha256_of
 
 
 def sharded_name(name: str) -> str:

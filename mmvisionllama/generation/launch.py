@@ -1,6 +1,5 @@
 """From the arguments of a command to samples, and to cached latents: what the tools hand over to."""
 
-import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from torch import distributed as dist
 
 from mmvisionllama.checkpoint import make_mmengine_read_safely
 from mmvisionllama.config import ConfigError, load_config
-from mmvisionllama.engine.distributed import LaunchError, init_distributed, rank_of
+from mmvisionllama.engine.distributed import LaunchError, init_distributed, is_alone_or_first
 from mmvisionllama.engine.progress import progress
 from mmvisionllama.engine.reports import write_png as write_figure
 from mmvisionllama.evaluation import GRID, open_images, write_npz, write_png
@@ -41,7 +40,7 @@ def sample(args: Namespace) -> None:
     sampling = _or_launch_error(prepare_sampling, cfg, args)
     folder = SampleFolder(args.out or Path(cfg.work_dir, "samples"), sampling.labels)
     # The other processes wait for the first one in _join, and end with it if it fails.
-    if _is_alone_or_first(args):
+    if is_alone_or_first(args.launcher):
         _or_launch_error(folder.claim, sampling.identity, sampling.info)
         print_log(sampling.remark, "current")
         print_log(f"{folder.path}: {len(folder.names):,} samples, {sampling.how}", "current")
@@ -69,7 +68,7 @@ def cache_latents(args: Namespace) -> None:
     if cfg.get("train_dataloader") is None:
         raise ConfigError(f"{cfg.filename} lacks train_dataloader, whose images would be encoded")
     caching = _or_launch_error(prepare_caching, cfg, args)
-    if _is_alone_or_first(args):
+    if is_alone_or_first(args.launcher):
         _or_launch_error(caching.claim)
     device = _join(cfg)
     work = _of_first(caching.missing)[get_rank() :: get_world_size()]
@@ -126,10 +125,6 @@ def _or_launch_error(function: Callable, *args: Any) -> Any:
         if type(error) is not ValueError:
             raise
         raise LaunchError(str(error)) from error
-
-
-def _is_alone_or_first(args: Namespace) -> bool:
-    return rank_of(os.environ) == 0 or args.launcher == "none"
 
 
 def _join(cfg: Config) -> torch.device:

@@ -1,6 +1,5 @@
 """The weights of a checkpoint in a generator: the moving average where there is one."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from mmvisionllama.checkpoint import (
     weights_of,
 )
 from mmvisionllama.checkpoint.reading import local_file
+from mmvisionllama.files import sha256_of
 from mmvisionllama.generation.describing import described, differences
 from mmvisionllama.generation.network import ARCHS
 from mmvisionllama.models.backbone import resolve_arch
@@ -57,9 +57,9 @@ def load_weights(model: nn.Module, cfg: Mapping[str, Any], path: str, *, raw: bo
     require_exact(model, weights, path)
     model.load_state_dict(weights)
     step = (checkpoint.get("meta") or {}).get("iter")
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return Loaded(kind, step, sha256, f"{path}: {remark}" + ("" if step is None else f", step {step:,}"))
+    return Loaded(
+        kind, step, sha256_of(file), f"{path}: {remark}" + ("" if step is None else f", step {step:,}")
+    )
 
 
 def _chosen(

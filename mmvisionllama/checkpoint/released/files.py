@@ -1,6 +1,5 @@
 """Converted weights on disk: safetensors, and beside them what they are, as JSON."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from mmvisionllama import __version__
 from mmvisionllama.checkpoint.reading import CheckpointError, local_file, read_checkpoint
 from mmvisionllama.checkpoint.released.convert import Converted, convert
-from mmvisionllama.files import replaced_when_whole
+from mmvisionllama.files import replaced_when_whole, sha256_of
 
 SUFFIX = ".safetensors"
 
@@ -50,7 +49,7 @@ def convert_file(
     facts = dict(
         family=converted.family,
         model=converted.model,
-        source=dict(file=str(source), sha256=_sha256(file), part=part),
+        source=dict(file=str(source), sha256=sha256_of(file), part=part),
         report=converted.report,
         mmvisionllama=__version__,
     )
@@ -82,11 +81,3 @@ def _alone(x: Tensor) -> Tensor:
     """Return the tensor in memory of its own, as the format asks for."""
     whole = x.is_contiguous() and x.untyped_storage().nbytes() == x.nbytes
     return x if whole else x.clone(memory_format=torch.contiguous_format)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
