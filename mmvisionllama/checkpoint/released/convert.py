@@ -205,9 +205,11 @@ def _rename(family: str, weights: Weights) -> tuple[Weights, dict[str, str]]:
 
 def _fitted(model: dict[str, Any], weights: Weights, family: str) -> Weights:
     """Return the weights as the built model has them, in its order; raise if they are not the same."""
+    # The host's own parts, such as a loss that a head takes for granted, carry no prefix.
+    scope = model["type"].partition(".")[0]
     try:
         with torch.device("meta"):
-            expected = MODELS.build(copy.deepcopy(model)).state_dict()
+            expected = MODELS.build({**copy.deepcopy(model), "_scope_": scope}).state_dict()
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"the {family!r} model cannot be built: {error}") from error
     weights = dict(_in_parts(weights, expected))

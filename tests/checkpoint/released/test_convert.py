@@ -162,7 +162,7 @@ def test_a_hosts_head_is_left_out_or_taken_whole_as_asked(given: dict | None) ->
     weights |= {f"decode_head.conv_seg.{key}": x for key, x in layer.items()}
     head = given and given | dict(in_channels=32, channels=32, num_classes=2, in_index=0)
     result = convert_released(weights, num_heads=4, decode_head=head)
-    model = MODELS.build(result.model)
+    model = MODELS.build({**result.model, "_scope_": "mmseg"})
     model.load_state_dict(result.state_dict, strict=True)
     if given:
         assert torch.equal(model.decode_head.conv_seg.weight, layer["weight"])
