@@ -1,6 +1,7 @@
 """Pictures of what a classifier predicts, and of what it confuses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.engine.pictures import PicturesHook, bare_panels, class_name
 from mmvisionllama.engine.reports import write_png
 from mmvisionllama.registry import HOOKS
 
-_COLUMNS = 8
 _MOST_NAMED = 40
 _RIGHT, _WRONG = "#1a7f37", "#cf222e"
 
@@ -39,7 +39,7 @@ class ClsPicturesHook(PicturesHook):
         """
         if "pred_label" not in sample or img is None:
             raise self._refusal(sample, "pred_label")
-        name = _names(metainfo.get("classes"))
+        name = partial(class_name, metainfo.get("classes"))
         predicted = int(sample.pred_label)
         return {
             "image": img.flip(0).permute(1, 2, 0).cpu().numpy(),  # pipelines read BGR
@@ -50,13 +50,8 @@ class ClsPicturesHook(PicturesHook):
 
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
         """Draw a grid, eight to a row; titles are green where the prediction is right, else red."""
-        columns = min(_COLUMNS, len(kept))
-        rows = -(-len(kept) // columns)
-        figure = Figure(figsize=(1.6 * columns, 2.0 * rows), dpi=100, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
-        for ax in axes:
-            ax.set_axis_off()
-        for ax, one in zip(axes, kept, strict=False):
+        figure, axes = bare_panels(len(kept), 8, 1.6, 2.0)
+        for ax, one in zip(axes, kept, strict=True):
             ax.imshow(one["image"], cmap="gray", interpolation="nearest")
             right = one["truth"] in (None, one["predicted"])
             title = one["predicted"] + (f" {one['score']:.2f}" if one["score"] is not None else "")
@@ -113,7 +108,7 @@ def draw_confusion(pairs: NDArray, classes: Sequence[str] | None = None) -> Figu
     right.axvline(100 * (pairs[:, 0] == pairs[:, 1]).mean(), color="0.2", linestyle="--", label="all images")
     right.legend(loc="lower left", fontsize="small")
     if count <= _MOST_NAMED:
-        names = [_names(classes)(i) for i in order]
+        names = [class_name(classes, i) for i in order]
         left.set_xticks(order, names, rotation=90)
         left.set_yticks(order, names)
         right.set_yticks(order, names)
@@ -122,10 +117,3 @@ def draw_confusion(pairs: NDArray, classes: Sequence[str] | None = None) -> Figu
             colour = "white" if dark else "black"
             left.text(j, i, matrix[i, j], ha="center", va="center", fontsize="x-small", color=colour)
     return figure
-
-
-def _names(classes: Sequence[str] | None) -> Callable[[int], str]:
-    def name(index: int) -> str:
-        return str(index) if classes is None or index >= len(classes) else str(classes[index]).split(",")[0]
-
-    return name

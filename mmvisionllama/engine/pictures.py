@@ -173,6 +173,27 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
+def class_name(classes: Sequence[str] | None, label: int) -> str:
+    """Give the first name of a class, else its number."""
+    known = classes is not None and label < len(classes)
+    return str(classes[label]).split(",")[0] if known else str(label)
+
+
+def bare_panels(number: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray]:
+    """Make a figure of one panel without axes for each of some images, in rows of ``columns``.
+
+    Args:
+        width, height: Of a panel with its title, in inches.
+    """
+    columns = min(columns, number)
+    rows = -(-number // columns)
+    figure = Figure(figsize=(width * columns, height * rows), dpi=100, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    return figure, axes[:number]
+
+
 def rows_of_pictures(
     kept: list[dict[str, Any]], titles: dict[str, str], below: float
 ) -> tuple[Figure, list[tuple[Axes, dict[str, Any], str]]]:

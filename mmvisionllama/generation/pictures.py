@@ -6,10 +6,8 @@ from matplotlib.figure import Figure
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mmvisionllama.engine.pictures import PicturesHook
+from mmvisionllama.engine.pictures import PicturesHook, bare_panels, class_name
 from mmvisionllama.registry import HOOKS
-
-_COLUMNS = 10
 
 
 @HOOKS.register_module()
@@ -29,8 +27,7 @@ class SamplePicturesHook(PicturesHook):
         """
         if "pred_img" not in sample:
             raise self._refusal(sample, "pred_img")
-        label, names = int(sample.gt_label), metainfo.get("classes") or ()
-        title = names[label].split(",")[0] if label < len(names) else str(label)
+        title = class_name(metainfo.get("classes"), int(sample.gt_label))
         return {"image": sample.pred_img.permute(1, 2, 0).cpu().numpy(), "title": title}
 
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
@@ -40,13 +37,8 @@ class SamplePicturesHook(PicturesHook):
 
 def draw_grid(images: list[dict[str, Any]]) -> Figure:
     """Draw images in rows of ten, each a dict of ``image``, (img_h, img_w, channels), and ``title``."""
-    columns = min(_COLUMNS, len(images))
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.2 * columns, 1.45 * rows), dpi=100, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes:
-        ax.set_axis_off()
-    for ax, one in zip(axes, images, strict=False):
+    figure, axes = bare_panels(len(images), 10, 1.2, 1.45)
+    for ax, one in zip(axes, images, strict=True):
         ax.imshow(one["image"], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         ax.set_title(one["title"], fontsize="x-small")
     return figure

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from numpy.typing import NDArray
 
+from mmvisionllama.engine.pictures import class_name
 from mmvisionllama.engine.precision import has_bfloat16
 from mmvisionllama.engine.preflight import build_model
 from mmvisionllama.evaluation import SampleInfo, dataset_name
@@ -67,8 +68,7 @@ class Sampling:
 
     def title(self, label: int) -> str:
         """Give the name of a class, else its number."""
-        known = label < len(self.class_names)
-        return self.class_names[label].split(",")[0] if known else str(label)
+        return class_name(self.class_names, label)
 
 
 def prepare_sampling(cfg: Config, args: Namespace) -> Sampling:
