@@ -1,4 +1,4 @@
-"""Gaussian diffusion: a network that predicts the noise of a step, and perhaps its variance (DDPM, iDDPM)."""
+"""Gaussian diffusion: a network that tells data from noise, and perhaps the variance (DDPM, iDDPM)."""
 
 import math
 from collections.abc import Sequence
@@ -56,11 +56,14 @@ class Reverse(NamedTuple):
 
 @MODELS.register_module()
 class GaussianDiffusion:
-    """Train the network to tell the noise of a random step (DDPM), and its variance too (iDDPM).
+    """Train the network to tell data from noise at a random step (DDPM), and its variance too (iDDPM).
 
     Args:
         schedule: ``linear``: variances from 1e-4 to 0.02, for 1,000 steps; ``cosine``: iDDPM, Eq. 17.
         num_steps: Steps from data to noise.
+        prediction: ``noise``, as in DiT; ``velocity``: of the way from data to noise along a circle (Salimans
+            and Ho 2022, Sec. 4). In the data, an error of the noise is ``sqrt((1 - signal) / signal)`` times
+            as large, 20,000 times at the last step; one of the velocity is never larger.
         variance: ``learned_range``: a second output per channel interpolates between the two bounds, trained
             by the variational bound in bits per dimension; ``posterior`` or ``beta``: one of these bounds.
 
@@ -73,12 +76,14 @@ class GaussianDiffusion:
         *,
         schedule: Literal["linear", "cosine"] = "linear",
         num_steps: int = 1000,
+        prediction: Literal["noise", "velocity"] = "noise",
         variance: Literal["learned_range", "posterior", "beta"] = "learned_range",
     ) -> None:
         if num_steps < 2:
             raise ValueError(f"num_steps must be at least 2, got {num_steps}")
         choose("schedule", schedule, ("linear", "cosine"))
         self.schedule = NoiseSchedule({"linear": linear_betas, "cosine": cosine_betas}[schedule](num_steps))
+        self.prediction = choose("prediction", prediction, ("noise", "velocity"))
         self.variance = choose("variance", variance, ("learned_range", "posterior", "beta"))
 
     @property
@@ -98,7 +103,7 @@ class GaussianDiffusion:
     def loss(
         self, network: nn.Module, x: Tensor, label_B: Tensor, step_B: Tensor, noise: Tensor
     ) -> dict[str, Tensor]:
-        """Compare the predicted with the real noise; each loss is (B,), their sum is what is minimised.
+        """Compare a prediction with the truth; each loss is (B,), their sum is what is minimised.
 
         Returns:
             ``loss_mse``, and ``loss_vb`` where the variance is learned. The bound's gradient reaches the
@@ -107,7 +112,7 @@ class GaussianDiffusion:
         noisy = self.diffuse(x, step_B, noise)
         output = network(noisy, step_B, label_B)
         predicted, rest = output.split((x.shape[1], output.shape[1] - x.shape[1]), dim=1)
-        losses = {"loss_mse": (predicted - noise).square().flatten(1).mean(1)}
+        losses = {"loss_mse": (predicted - self._target(x, step_B, noise)).square().flatten(1).mean(1)}
         if self.variance == "learned_range":
             output = torch.cat((predicted.detach(), rest), dim=1)
             losses["loss_vb"] = self._bound(output, x, noisy, step_B)
@@ -130,9 +135,7 @@ class GaussianDiffusion:
         """
         schedule = schedule or self.schedule
         channels = noisy.shape[1]
-        signal_T = schedule.signal_T
-        clean = _at(signal_T.rsqrt(), step_B, noisy) * noisy
-        clean = clean - _at((1 / signal_T - 1).sqrt(), step_B, noisy) * output[:, :channels]
+        clean = self._clean(output[:, :channels], noisy, step_B, schedule)
         clean = clean.clamp(-1, 1) if clip else clean
         lower = _at(schedule.posterior_log_variance_T, step_B, noisy)
         upper = _at(schedule.beta_T.log(), step_B, noisy)
@@ -142,6 +145,20 @@ class GaussianDiffusion:
         else:
             log_variance = (lower if self.variance == "posterior" else upper).expand_as(noisy)
         return Reverse(self._mean(clean, noisy, step_B, schedule), log_variance, clean)
+
+    def _target(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
+        if self.prediction == "noise":
+            return noise
+        signal_T = self.schedule.signal_T
+        return _at(signal_T.sqrt(), step_B, x) * noise - _at((1 - signal_T).sqrt(), step_B, x) * x
+
+    def _clean(self, predicted: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
+        signal_T = schedule.signal_T
+        if self.prediction == "noise":
+            shares = signal_T.rsqrt(), (1 / signal_T - 1).sqrt()
+        else:
+            shares = signal_T.sqrt(), (1 - signal_T).sqrt()
+        return _at(shares[0], step_B, noisy) * noisy - _at(shares[1], step_B, noisy) * predicted
 
     def _mean(self, clean: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
         share = _at(schedule.clean_share_T, step_B, noisy)

@@ -38,29 +38,54 @@ def test_a_respaced_schedule_has_the_noise_levels_of_the_steps_that_it_keeps() -
     assert short.respaced([1, 3]).time_T.tolist() == [10, 999]
 
 
+def truth(diffusion: GaussianDiffusion, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
+    """Give what a network that knows the data and the noise predicts."""
+    if diffusion.prediction == "noise":
+        return noise
+    signal_B = diffusion.schedule.signal_T[step_B].float()[:, None, None, None]
+    return signal_B.sqrt() * noise - (1 - signal_B).sqrt() * x
+
+
+every_prediction = pytest.mark.parametrize("prediction", ["noise", "velocity"])
+
+
+@every_prediction
 @pytest.mark.parametrize("variance", ["learned_range", "posterior", "beta"])
-def test_knowing_the_noise_gives_back_the_data_at_no_loss(variance: str) -> None:
-    diffusion, (x, noise) = GaussianDiffusion(variance=variance), data()
+def test_knowing_the_truth_gives_back_the_data_at_no_loss(variance: str, prediction: str) -> None:
+    diffusion, (x, noise) = GaussianDiffusion(variance=variance, prediction=prediction), data()
     step_B = torch.tensor([0, 1, 300, 700])
     width = diffusion.outputs * x.shape[1]
 
     def oracle(noisy: Tensor, time_B: Tensor, label_B: Tensor) -> Tensor:
-        return torch.cat((noise, torch.zeros(4, width - 2, 4, 4)), dim=1)
+        return torch.cat((truth(diffusion, x, step_B, noise), torch.zeros(4, width - 2, 4, 4)), dim=1)
 
     losses = diffusion.loss(oracle, x, torch.zeros(4), step_B, noise)
     assert set(losses) == {"loss_mse"} | ({"loss_vb"} if variance == "learned_range" else set())
-    assert not losses["loss_mse"].any()
+    torch.testing.assert_close(losses["loss_mse"], torch.zeros(4), atol=1e-12, rtol=0)
     noisy = diffusion.diffuse(x, step_B, noise)
     reverse = diffusion.reverse(oracle(noisy, step_B, step_B), noisy, step_B)
     torch.testing.assert_close(reverse.clean, x, atol=1e-3, rtol=0)
 
 
-def test_the_bound_is_least_where_the_variance_is_that_of_the_posterior() -> None:
-    diffusion, (x, noise) = GaussianDiffusion(), data(1)
+def test_an_error_of_the_velocity_is_never_larger_in_the_data_and_one_of_the_noise_is() -> None:
+    (x, noise), step_B, wrong = data(), torch.tensor([10, 400, 900, 999]), 0.01
+
+    def error(prediction: str) -> Tensor:
+        diffusion = GaussianDiffusion(schedule="cosine", variance="beta", prediction=prediction)
+        noisy, output = diffusion.diffuse(x, step_B, noise), truth(diffusion, x, step_B, noise) + wrong
+        return (diffusion.reverse(output, noisy, step_B).clean - x).abs().amax((1, 2, 3)) / wrong
+
+    assert (error("velocity") < 1.01).all()
+    assert error("noise")[0] < 0.1 and error("noise")[2] > 6 and error("noise")[3] > 10_000
+
+
+@every_prediction
+def test_the_bound_is_least_where_the_variance_is_that_of_the_posterior(prediction: str) -> None:
+    diffusion, (x, noise) = GaussianDiffusion(prediction=prediction), data(1)
     step_B = torch.tensor([500])
 
     def bound(share: float) -> float:
-        output = torch.cat((noise, torch.full_like(noise, share)), dim=1)
+        output = torch.cat((truth(diffusion, x, step_B, noise), torch.full_like(noise, share)), dim=1)
         return diffusion.loss(lambda *_: output, x, step_B, step_B, noise)["loss_vb"].item()
 
     assert bound(-1.0) == pytest.approx(0.0, abs=1e-7)  # -1: the posterior's own variance
@@ -150,6 +175,7 @@ def test_an_interpolant_ignores_the_outputs_of_a_learned_variance() -> None:
     [
         (GaussianDiffusion, dict(schedule="square"), "schedule must be one of"),
         (GaussianDiffusion, dict(variance="fixed"), "variance must be one of"),
+        (GaussianDiffusion, dict(prediction="data"), "prediction must be one of"),
         (GaussianDiffusion, dict(num_steps=1), "num_steps must be at least 2"),
         (Interpolant, dict(prediction="data"), "prediction must be one of"),
         (Interpolant, dict(weighting="likelihood"), "weighting 'likelihood' is for prediction"),
