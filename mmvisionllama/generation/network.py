@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.backbone import choose, resolve_arch
+from mmvisionllama.models.backbone import check_keys, choose, resolve_arch
 from mmvisionllama.models.layers import build_norm
 from mmvisionllama.models.rope import Grid, Tables, grid_positions
 from mmvisionllama.registry import MODELS, build_component
@@ -52,7 +52,8 @@ class DiT(BaseModule):
         learn_sigma: Give a second output for every input channel: what a learned variance needs. SiT's
             published networks have it too, and an interpolant ignores it.
         block: ``llama``: 2-D rotary positions and SwiGLU; ``vit``: the block of DiT and SiT, GELU and sines
-            and cosines added to the patches; or a dict of the components ``rope``, ``pos_embed`` and ``ffn``.
+            and cosines added to the patches; or a dict of the components ``rope``, ``pos_embed`` and ``ffn``
+            that take the place of LLaMA's.
         with_cp: Recompute each block's activations in the backward pass.
 
     Raises:
@@ -161,9 +162,8 @@ class DiT(BaseModule):
 def _resolve_block(block: str | dict) -> dict[str, dict | None]:
     if isinstance(block, str):
         return BLOCKS[choose("block", block, list(BLOCKS))]
-    if set(block) != set(BLOCKS["llama"]):
-        raise ValueError(f"a block dict has exactly the keys {sorted(BLOCKS['llama'])}, got {sorted(block)}")
-    return block
+    check_keys("block", block, list(BLOCKS["llama"]))
+    return BLOCKS["llama"] | block
 
 
 class TimeEmbed(BaseModule):

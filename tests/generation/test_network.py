@@ -58,6 +58,12 @@ def test_a_block_can_be_put_together_from_components() -> None:
     assert small_network(block=peg)(*noisy()).isfinite().all()
 
 
+def test_a_component_takes_the_place_of_llamas_and_leaves_the_others() -> None:
+    own, given = DiT(**SMALL), DiT(**SMALL, block=dict(pos_embed=dict(type="SinCosPosEmbed")))
+    assert given.pos_embed is not None and own.pos_embed is None
+    assert repr(given.rope) == repr(own.rope) and repr(given.blocks) == repr(own.blocks)
+
+
 @every_block
 def test_label_and_time_change_the_output(block: str) -> None:
     network, (x, time_B, label_B) = small_network(block=block), noisy()
@@ -131,7 +137,7 @@ def test_bfloat16_weights_give_bfloat16_outputs(block: str) -> None:
     [
         (dict(arch="bas"), "unknown arch 'bas'. Did you mean 'base'?"),
         (dict(block="lama"), "block must be one of"),
-        (dict(block=dict(ffn=dict(type="SwiGLU"))), "a block dict has exactly the keys"),
+        (dict(block=dict(pos_embd=dict(type="SinCosPosEmbed"))), "block.* 'pos_embd'.*'pos_embed'"),
         (dict(label_dropout=1.0), "need 0 <= label_dropout < 1"),
         (dict(input_size=(8, 9)), r"an input of \(8, 9\) is no whole number of patches of 2"),
         (dict(arch=ARCH | dict(num_heads=3)), "embed_dims 32 is not divisible by num_heads 3"),
