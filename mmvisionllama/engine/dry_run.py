@@ -124,7 +124,7 @@ class _DryRunHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        loss = float((outputs or {}).get("loss", math.nan))  # waits for the GPU
+        loss = torch.as_tensor((outputs or {}).get("loss", math.nan)).item()  # waits for the GPU
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         self._made += 1
