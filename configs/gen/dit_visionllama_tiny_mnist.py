@@ -3,7 +3,8 @@
 tools/train.sh configs/gen/dit_visionllama_tiny_mnist.py
 
 One process on two CPU cores, 64 images, about half an hour.
-Three epochs are too few for it: class accuracy 29.0 at guidance 2 (docs/generation.md).
+Class accuracy 84.3, at guidance 2 98.6 (seed 0). It predicts velocities and has absolute positions beside the
+rotary ones: noise alone teaches it strokes, and shows no borders (docs/generation.md).
 """
 
 _base_ = [
@@ -14,4 +15,9 @@ _base_ = [
     "../_base_/runtime/default.py",
     "../_base_/runtime/gen_tiny.py",
 ]
-model = dict(network=dict(input_size=28, patch_size=4))
+model = dict(
+    network=dict(
+        input_size=28, patch_size=4, block=dict(pos_embed=dict(type="mmvisionllama.SinCosPosEmbed"))
+    ),
+    objective=dict(prediction="velocity"),
+)
