@@ -3,7 +3,8 @@
 tools/train.sh configs/gen/sit_visionllama_tiny_mnist.py
 
 One process on two CPU cores, 64 images, about half an hour.
-Class accuracy 71.0, at guidance 2 91.6 (seed 0; docs/generation.md).
+Class accuracy 78.7, at guidance 2 97.4 (seed 0). It has absolute positions beside the rotary ones, as noise
+shows no borders (docs/generation.md).
 """
 
 _base_ = [
@@ -14,4 +15,8 @@ _base_ = [
     "../_base_/runtime/default.py",
     "../_base_/runtime/gen_tiny.py",
 ]
-model = dict(network=dict(input_size=28, patch_size=4))
+model = dict(
+    network=dict(
+        input_size=28, patch_size=4, block=dict(pos_embed=dict(type="mmvisionllama.SinCosPosEmbed"))
+    ),
+)
