@@ -97,8 +97,8 @@ class GaussianDiffusion:
 
     def diffuse(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
         """Give data the noise of a step."""
-        signal = _at(self.schedule.signal_T.sqrt(), step_B, x)
-        return signal * x + _at((1 - self.schedule.signal_T).sqrt(), step_B, x) * noise
+        of_data, of_noise = _shares(self.schedule, step_B, x)
+        return of_data * x + of_noise * noise
 
     def loss(
         self, network: nn.Module, x: Tensor, label_B: Tensor, step_B: Tensor, noise: Tensor
@@ -149,16 +149,16 @@ class GaussianDiffusion:
     def _target(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
         if self.prediction == "noise":
             return noise
-        signal_T = self.schedule.signal_T
-        return _at(signal_T.sqrt(), step_B, x) * noise - _at((1 - signal_T).sqrt(), step_B, x) * x
+        of_data, of_noise = _shares(self.schedule, step_B, x)
+        return of_data * noise - of_noise * x
 
     def _clean(self, predicted: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
+        if self.prediction == "velocity":
+            of_data, of_noise = _shares(schedule, step_B, noisy)
+            return of_data * noisy - of_noise * predicted
         signal_T = schedule.signal_T
-        if self.prediction == "noise":
-            shares = signal_T.rsqrt(), (1 / signal_T - 1).sqrt()
-        else:
-            shares = signal_T.sqrt(), (1 - signal_T).sqrt()
-        return _at(shares[0], step_B, noisy) * noisy - _at(shares[1], step_B, noisy) * predicted
+        clean = _at(signal_T.rsqrt(), step_B, noisy) * noisy
+        return clean - _at((1 / signal_T - 1).sqrt(), step_B, noisy) * predicted
 
     def _mean(self, clean: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
         share = _at(schedule.clean_share_T, step_B, noisy)
@@ -201,6 +201,11 @@ def _log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 def _normal_cdf(x: Tensor) -> Tensor:
     # The approximation of the published losses: GELU's.
     return (1 + F.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+def _shares(schedule: NoiseSchedule, step_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Look up how much of the data and of the noise there is at each step; their squares sum to 1."""
+    return _at(schedule.signal_T.sqrt(), step_B, like), _at((1 - schedule.signal_T).sqrt(), step_B, like)
 
 
 def _at(table_T: Tensor, step_B: Tensor, like: Tensor) -> Tensor:
