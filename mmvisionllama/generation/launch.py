@@ -16,6 +16,7 @@ from torch import distributed as dist
 from mmvisionllama.checkpoint import make_mmengine_read_safely
 from mmvisionllama.config import ConfigError, load_config
 from mmvisionllama.engine.distributed import LaunchError, init_distributed, is_alone_or_first
+from mmvisionllama.engine.pictures import class_name
 from mmvisionllama.engine.progress import progress
 from mmvisionllama.engine.reports import write_png as write_figure
 from mmvisionllama.evaluation import GRID, open_images, write_npz, write_png
@@ -86,7 +87,7 @@ def _finish(folder: SampleFolder, sampling: Sampling, *, npz: bool) -> None:
     _require_all(folder.path, folder.missing(), "samples")
     images = open_images(folder.path)
     first = [
-        {"image": image, "title": sampling.title(label)}
+        {"image": image, "title": class_name(sampling.class_names, label)}
         for image, label in zip(next(images.batches(_IN_GRID)), sampling.labels, strict=False)
     ]
     write_figure(draw_grid(first), folder.path / GRID)

@@ -15,7 +15,6 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from numpy.typing import NDArray
 
-from mmvisionllama.engine.pictures import class_name
 from mmvisionllama.engine.precision import has_bfloat16
 from mmvisionllama.engine.preflight import build_model
 from mmvisionllama.evaluation import SampleInfo, dataset_name
@@ -65,10 +64,6 @@ class Sampling:
         """Say in words how they are drawn."""
         steps = "" if self.info.steps is None else f", {self.info.steps} steps"
         return f"{self.info.sampler}{steps}, guidance {self.guidance.scale:g}, seed {self.seed}"
-
-    def title(self, label: int) -> str:
-        """Give the name of a class, else its number."""
-        return class_name(self.class_names, label)
 
 
 def prepare_sampling(cfg: Config, args: Namespace) -> Sampling:
