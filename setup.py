@@ -9,6 +9,24 @@ ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "mmvisionllama/__init__.py").read_text()).group(1)
 README = ROOT / "README.md"
 
+# An extra has what the configs in the folder of its name need, and what draws and logs their trainings; `toy`
+# what the toy data sets need beside the task.
+RUNS = ["matplotlib>=3.10,<4", "tensorboard>=2.20,<3", "torchvision>=0.26,<0.29"]
+CLASSIFICATION = ["onedl-mmpretrain>=1.3.6,<1.4", *RUNS]
+SEGMENTATION = ["onedl-mmsegmentation>=1.4.2,<1.5", *CLASSIFICATION]
+DETECTION = [
+    "onedl-mmdetection>=3.5.1,<3.6",
+    "pycocotools>=2.0.10,<2.1",
+    "faster-coco-eval>=1.7,<2",
+    *CLASSIFICATION,
+]
+GENERATION = ["diffusers>=0.41,<0.43", "torchdiffeq>=0.2.5,<0.3", *CLASSIFICATION]
+EVALUATION = ["torch-fidelity>=0.4,<0.5", "scipy>=1.15,<2", *CLASSIFICATION]
+HUB = ["huggingface_hub>=1.33,<3"]
+EXPORT = ["onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "onnxscript>=0.7.2,<0.8"]
+DEMO = ["gradio>=6.31,<7", *CLASSIFICATION]
+TOY = ["scikit-learn>=1.7,<2", "scikit-image>=0.25,<0.27", "pycocotools>=2.0.10,<2.1", *SEGMENTATION]
+
 setup(
     name="mmvisionllama",
     version=VERSION,
@@ -17,31 +35,35 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mmvisionllama", "mmvisionllama.*"]),
-    python_requires=">=3.10,<3.13",
+    # .mim/configs is a link to configs/, where mmengine looks for bases called mmvisionllama::...
+    package_data={
+        "mmvisionllama": [".mim/model-index.yml", *(f".mim/configs/**/*.{x}" for x in ("py", "json"))]
+    },
+    entry_points={"console_scripts": ["mmvisionllama = mmvisionllama.cli.commands:main"]},
+    python_requires=">=3.10,<3.14",
+    # What a backbone needs, and what of that has to be of a certain version.
     install_requires=[
         "torch>=2.11,<2.14",
-        "torchvision>=0.26,<0.29",
         "onedl-mmengine>=0.10.12,<0.11",
         "onedl-mmcv>=2.3.6,<2.4",
-        "onedl-mmpretrain>=1.3.6,<1.4",
-        "onedl-mmsegmentation>=1.4.2,<1.5",
         "einops>=0.8,<0.9",
-        "safetensors>=0.6,<0.9",
         "numpy>=2.1,<2.3",
         "opencv-python>=4.12,<4.13",
         "pillow>=12,<14",
-        "matplotlib>=3.10,<4",
-        "scipy>=1.15,<2",
-        "scikit-learn>=1.7,<2",
-        "scikit-image>=0.25,<0.27",
-        "torchdiffeq>=0.2.5,<0.3",
-        "torch-fidelity>=0.4,<0.5",
         "rich>=14,<16",
-        "tensorboard>=2.20,<3",
+        "safetensors>=0.6,<0.9",
     ],
     extras_require={
-        "det": ["onedl-mmdetection>=3.5.1,<3.6", "pycocotools>=2.0.10,<2.1", "faster-coco-eval>=1.7,<2"],
-        "gen": ["diffusers>=0.42,<0.43"],
-        "dev": ["pytest>=9,<10", "ruff>=0.17,<0.18"],
+        "cls": CLASSIFICATION,
+        "seg": SEGMENTATION,
+        "det": DETECTION,
+        "gen": GENERATION,
+        "eval": EVALUATION,
+        "hub": HUB,
+        "export": EXPORT,
+        "demo": DEMO,
+        "toy": TOY,
+        "all": sorted({*SEGMENTATION, *DETECTION, *GENERATION, *EVALUATION, *HUB, *EXPORT, *DEMO, *TOY}),
+        "dev": ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17,<0.18", "selenium>=4.51,<5"],
     },
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import without_operators
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Fails half-way like the real one, after a submodule of it was imported, which it reads from the package.
@@ -36,26 +38,16 @@ def fake_torchvision(folder: Path, code: str) -> Path:
     return folder
 
 
-def test_torchvision_and_a_host_import_after_prepare() -> None:
-    code = """
-from mmvisionllama import compat
-compat.prepare()
-import torch, torchvision, mmpretrain
-print(tuple(torchvision.transforms.functional.hflip(torch.arange(2)[None, None])[0, 0].tolist()))
-"""
-    done = python(code)
-    assert done.stdout.strip() == "(1, 0)", done.stderr
-
-
 def test_operators_are_declared_once_for_a_torchvision_that_misses_them(tmp_path: Path) -> None:
     path = fake_torchvision(tmp_path, NEEDS_OPERATORS)
     code = """
-import gc, sys
+import gc, importlib.util
 from mmvisionllama import compat
-for _ in range(2):
-    compat.prepare()
-    gc.collect()
-import torch, torchvision
+compat.install()
+assert importlib.util.find_spec("torchvision")
+import torchvision.extension
+gc.collect()
+import torch
 print(torchvision.__file__, compat.torchvision_is_patched(), torch.ops.torchvision.nms.default._schema.name)
 """
     done = python(code, path=path)
@@ -66,7 +58,7 @@ print(torchvision.__file__, compat.torchvision_is_patched(), torch.ops.torchvisi
 
 def test_a_healthy_torchvision_is_left_alone(tmp_path: Path) -> None:
     path = fake_torchvision(tmp_path, DECLARES_OPERATORS)
-    code = "from mmvisionllama import compat; compat.prepare(); print(compat.torchvision_is_patched())"
+    code = "from mmvisionllama import compat; import torchvision; print(compat.torchvision_is_patched())"
     done = python(code, path=path)
     assert done.stdout.strip() == "False", done.stderr
 
@@ -74,11 +66,79 @@ def test_a_healthy_torchvision_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", ["RuntimeError('CUDA versions differ')", "OSError('libjpeg is missing')"])
 def test_another_failure_of_torchvision_surfaces(tmp_path: Path, error: str) -> None:
     path = fake_torchvision(tmp_path, f"raise {error}")
-    done = python("from mmvisionllama import compat; compat.prepare()", path=path)
+    done = python("import mmvisionllama, torchvision", path=path)
     assert done.returncode == 1
     assert error.split("'")[1] in done.stderr.splitlines()[-1]
 
 
-def test_nothing_happens_where_torch_and_torchvision_are_not_installed() -> None:
-    done = python("from mmvisionllama import compat; compat.prepare(); print('fine')", "-S")
-    assert done.stdout.strip() == "fine", done.stderr
+def test_the_package_imports_where_torch_and_torchvision_are_not_installed() -> None:
+    done = python(
+        "import mmvisionllama, importlib.util; print(importlib.util.find_spec('torchvision'))", "-S"
+    )
+    assert done.stdout.strip() == "None", done.stderr
+
+
+def test_mmcv_ops_imports_and_describes_itself_without_compiled_operators(tmp_path: Path) -> None:
+    code = """
+from mmvisionllama import compat
+assert not compat.operators_are_compiled()
+import mmcv.ops
+from mmcv.utils import collect_env
+print(collect_env()["MMCV Compiler"])
+"""
+    done = without_operators.python(tmp_path, "-c", code)
+    assert done.stdout.strip() == "none: mmcv was installed without compiled operators", done.stderr
+
+
+def test_operators_stand_in_only_where_none_were_compiled(tmp_path: Path) -> None:
+    (tmp_path / "mmcv").mkdir()
+    (tmp_path / "mmcv/__init__.py").write_text("")
+    (tmp_path / "mmcv/_ext.py").write_text("nms = 'compiled'")
+    code = """
+import sys
+from mmvisionllama import compat
+compat.install()
+import mmcv._ext
+print(mmcv._ext.nms, compat.operators_are_compiled(), sys.meta_path.count(sys.meta_path[-1]))
+"""
+    done = python(code, path=tmp_path)
+    assert done.stdout.split() == ["compiled", "True", "1"], done.stderr
+
+
+def test_compiled_operators_that_do_not_load_are_not_replaced_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "mmcv").mkdir()
+    (tmp_path / "mmcv/__init__.py").write_text("")
+    (tmp_path / "mmcv/_ext.py").write_text("raise ImportError('undefined symbol')")
+    done = python("import mmvisionllama, mmcv._ext", path=tmp_path)
+    assert done.stderr.splitlines()[-1] == "ImportError: undefined symbol"
+
+
+def test_mmpretrain_does_not_import_mmdet_and_extends_it_once_it_is_there() -> None:
+    code = """
+import sys
+import mmvisionllama
+import mmpretrain.models
+assert "mmdet" not in sys.modules and "sklearn" not in sys.modules
+import mmdet.models
+from mmdet.registry import MODELS
+print(MODELS.get("ResLayerExtraNorm").__module__)
+"""
+    done = python(code)
+    assert "mmpretrain.models.utils.res_layer_extra_norm" in done.stdout, done.stderr
+
+
+def test_a_config_is_formatted_once_and_as_yapf_formats_it() -> None:
+    code = """
+import mmvisionllama
+from mmengine.config import Config
+from yapf.yapflib.yapf_api import FormatCode
+config = Config(dict(model=dict(type="VisionLLaMA", long=list(range(60)))))
+text = config.pretty_text
+assert Config(config.to_dict()).pretty_text is text and len(text.splitlines()) > 2
+config.model.type = "other"
+assert "other" in config.pretty_text
+assert FormatCode("a=1", style_config="pep8") == FormatCode("a=1", "<unknown>", "pep8") == ("a = 1\\n", True)
+print("done")
+"""
+    done = python(code)
+    assert done.stdout.endswith("done\n"), done.stderr

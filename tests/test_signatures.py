@@ -1,7 +1,7 @@
 import functools
 from typing import Any
 
-from mmvisionllama.signatures import accepted_arguments
+from mmvisionllama.signatures import Argument, accepted_arguments
 
 
 class Root:
@@ -64,6 +64,11 @@ def test_arguments_that_are_swallowed_are_not_accepted() -> None:
 
 def test_keys_read_from_kwargs_are_accepted() -> None:
     assert accepted_arguments(Reads).names == {"ratio", "bias"}
+
+
+def test_types_and_defaults_are_known_through_parents() -> None:
+    assert accepted_arguments(Forwards).by_name["width"] == Argument(int, 1)
+    assert accepted_arguments(Reads).by_name["ratio"] == Argument()
 
 
 def test_parent_that_super_skips_does_not_count() -> None:

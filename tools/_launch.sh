@@ -1,4 +1,4 @@
-# Start one of the Python tools with the right interpreter and number of processes; sourced by the scripts here.
+# Start the Python tools with the right interpreter, here or through SLURM; sourced by the scripts here.
 
 tools=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 repository=$(dirname "$tools")
@@ -20,64 +20,33 @@ require_count() { # require_count NAME VALUE LEAST
     [[ $2 =~ ^[0-9]+$ ]] && [ "$2" -ge "$3" ] || fail "$1=$2 must be a whole number of at least $3"
 }
 
-# Print the comment block at the top of a script, then the options of its Python tool.
-help_if_asked() { # help_if_asked SCRIPT TOOL [ARGUMENT ...]
-    local script=$1 tool=$2 argument
+# Print the comment block at the top of the running script, its variables, and the options of its Python tool.
+help_if_asked() { # help_if_asked VARIABLES TOOL [ARGUMENT ...]
+    local variables=$1 tool=$2 argument
     shift 2
     for argument in "$@"; do
         if [ "$argument" = -h ] || [ "$argument" = --help ]; then
-            sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$script"
-            echo
-            exec "$PYTHON" "$tools/$tool" --help
+            sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$(readlink -f "$0")"
+            printf '\n%s\n  PYTHON       %s\n\n' "$variables" "interpreter (the repository's .venv, else python)"
+            exec "$PYTHON" "$tools/$tool" "$@"
         fi
     done
 }
 
-# Share the cores among the processes of a machine, which would otherwise each start a thread for every core.
-share_cores() { # share_cores PROCESSES
-    local each=$(($(nproc) / $1))
-    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((each > 0 ? each : 1))}
-    export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
-}
-
-# Run a tool in one process, or through torchrun in several.
-run_here() { # run_here TOOL [ARGUMENT ...]
-    local tool=$1 visible processes nodes=${NNODES:-1} meeting
-    shift
-    visible=$("$PYTHON" -c 'import torch; print(torch.cuda.device_count())') ||
-        fail "$PYTHON cannot import torch; run 'make setup' in $repository, or set PYTHON"
-    require_count NNODES "$nodes" 1
-    require_count GPUS "${GPUS:-$visible}" 0
-    require_count NPROC "${NPROC:-1}" 1
-    [ "${GPUS:-$visible}" -le "$visible" ] ||
-        fail "GPUS=$GPUS, but $visible are visible; for several processes on CPUs set NPROC"
-    if [ "${GPUS:-$visible}" -gt 0 ]; then
-        [ -z "${NPROC:-}" ] || fail "NPROC=$NPROC counts processes on CPUs: choose GPUs by GPUS=n, or CPUs by GPUS=0"
-        processes=${GPUS:-$visible}
-    else
-        export CUDA_VISIBLE_DEVICES=
-        processes=${NPROC:-1}
-    fi
-    if [ "$nodes" -eq 1 ] && [ "$processes" -eq 1 ]; then
-        exec "$PYTHON" "$tools/$tool" "$@" --launcher none
-    fi
-    if [ "$nodes" -eq 1 ]; then
-        meeting=(--standalone) # takes a free port
-    else
-        [ -n "${NODE_RANK:-}" ] || fail "NNODES=$nodes needs NODE_RANK, 0 to $((nodes - 1)) on the respective machine"
-        require_count NODE_RANK "$NODE_RANK" 0
-        [ "$NODE_RANK" -lt "$nodes" ] || fail "NODE_RANK=$NODE_RANK must be below NNODES=$nodes"
-        [ -n "${MASTER_ADDR:-}" ] || fail "NNODES=$nodes needs MASTER_ADDR, the address of the machine with NODE_RANK=0"
-        meeting=(--nnodes "$nodes" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR"
-            --master-port "${MASTER_PORT:-29500}")
-    fi
-    share_cores "$processes"
-    # After -- torchrun takes no option of the tool, such as --num, for a short form of its own.
-    exec "$PYTHON" "$tools/_torchrun.py" "${meeting[@]}" --nproc-per-node "$processes" \
-        -- "$tools/$tool" "$@" --launcher pytorch
+# Run a command on this machine, in as many processes as it finds right (mmvisionllama/cli/launch.py).
+run_here() { # run_here COMMAND [ARGUMENT ...]
+    help_if_asked Variables: _command.py "$@"
+    exec "$PYTHON" "$tools/_command.py" "$@"
 }
 
 # Turn the variables into options that srun and sbatch share, in the array `request`.
+REQUEST='Variables:
+  NODES        machines (those of the allocation, else 1)
+  GPUS         GPUs of every machine (those of the allocation, else 1; 0 means CPUs)
+  NPROC        tasks on every machine without GPUs (1)
+  CPUS_PER_TASK  cores of every task, data loading included (8)
+  PARTITION, ACCOUNT, TIME, JOB_NAME, SRUN_ARGS   handed to SLURM
+  MASTER_ADDR, MASTER_PORT   where tasks meet (first node, a free port)'
 request_from_slurm() { # request_from_slurm TOOL
     local tasks
     command -v srun >/dev/null || fail "srun not found: this machine is no part of a SLURM cluster; use tools/${1%.py}.sh"
@@ -114,17 +83,9 @@ run_by_srun() { # run_by_srun TOOL [ARGUMENT ...]
         "$PYTHON" -u "$tools/$tool" "$@" --launcher slurm
 }
 
-# Choose a port that is free on this machine and hold it against other jobs while this shell and its children live.
+# Choose a port that is free on this machine and hold it against other jobs while this shell lives.
 reserve_port() { # reserve_port NUMBER; leaves it in MASTER_PORT
-    local port holder
-    for ((port = 10000 + $1 % 20000; port < 32768; port++)); do
-        { exec {holder}>"/tmp/mmvisionllama-port-$port"; } 2>/dev/null || continue # another user's
-        if flock --nonblock "$holder" &&
-            "$PYTHON" -c 'import socket, sys; socket.socket().bind(("", int(sys.argv[1])))' "$port" 2>/dev/null; then
-            export MASTER_PORT=$port
-            return
-        fi
-        exec {holder}>&-
-    done
-    fail "no free port from $((10000 + $1 % 20000)) on; set MASTER_PORT"
+    coproc PORT_HOLDER { exec "$PYTHON" "$tools/_hold_port.py" $((10000 + $1 % 20000)); }
+    read -r MASTER_PORT <&"${PORT_HOLDER[0]}" || exit 2 # it has said why
+    export MASTER_PORT
 }

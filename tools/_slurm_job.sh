@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
 # The batch script of a job that tools/slurm_train.sh submits, which describes the variables:
-#   _slurm_job.sh TOOLS SUBMITTED WORK_DIR CONFIG [options]     SUBMITTED in seconds since 1970
+#   _slurm_job.sh TOOLS WORK_DIR CONFIG [options]
 #
 # It passes a signal to stop on to the tasks, kills them GRACE seconds later, and requeues the job that was stopped.
 set -euo pipefail
 source "$1/_launch.sh"
-submitted=$2 work_dir=$3
-shift 3
+work_dir=$2
+shift 2
 unset PARTITION ACCOUNT TIME # the allocation has them
 
-stopped=75         # status of a training that saved and left (mmvisionllama/engine/stopping.py)
 job=$SLURM_JOB_ID  # as scontrol calls it
 restarts=${SLURM_RESTART_COUNT:-0}
 asked=             # the first signal to stop
@@ -49,6 +48,7 @@ for name in USR1 TERM INT; do
     # shellcheck disable=SC2064
     trap "note_signal $name" "$name"
 done
+stopped=$("$PYTHON" -c 'from mmvisionllama.errors import ExitStatus; print(int(ExitStatus.STOPPED))')
 
 # Array tasks neither share a work directory nor requeue each other.
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
@@ -60,12 +60,15 @@ fi
 [ -n "${MASTER_PORT:-}" ] || reserve_port $((SLURM_JOB_ID * 16))
 
 say "training in $work_dir on $SLURM_JOB_NODELIST, port $MASTER_PORT"
+# The training notes this number in its folder, so that a restart goes on with nothing but its own.
+export MMVISIONLLAMA_JOB=$SLURM_JOB_ID
 if [ "$restarts" -gt 0 ]; then
-    # Older checkpoints there are another run's.
-    saved=$(find "$work_dir" -maxdepth 1 -name '*.pth' -newermt "@$submitted" -print -quit 2>/dev/null || true)
+    mkdir -p "$work_dir"
+    saved=$("$PYTHON" -m mmvisionllama.checkpoint newest "$work_dir" --job "$SLURM_JOB_ID") ||
+        { status=$? && say "failed with status $status: not requeued" && exit "$status"; }
     if [ -n "$saved" ]; then
-        say "going on from the newest good checkpoint there"
-        set -- "$@" --resume auto
+        say "going on from $saved"
+        set -- "$@" --resume "$saved"
     else
         say "nothing was saved, so it begins as it was submitted"
     fi

@@ -1,42 +1,6 @@
 """Draw samples of a trained generator; tools/sample.sh starts one process of this for every GPU."""
 
-import argparse
-import sys
-from pathlib import Path
-
-from _command import add_amp_option, add_launch_options, run
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Declare the command line, which is frozen: settings belong into the config."""
-    parser = argparse.ArgumentParser(
-        description="Draw samples of a trained generator. The same command goes on where it was killed."
-    )
-    parser.add_argument("config", help="config file that the model was trained with")
-    parser.add_argument("checkpoint", help="file or http(s) address of the weights")
-    parser.add_argument(
-        "--classes", type=int, nargs="+", metavar="CLASS", help="to draw in turns (default: all)"
-    )
-    parser.add_argument("--num", type=int, default=100, help="samples in all (default: %(default)s)")
-    parser.add_argument("--cfg-scale", type=float, help="of the guidance; 1 is none (default: the config's)")
-    parser.add_argument(
-        "--sampler",
-        nargs="+",
-        metavar=("TYPE", "KEY=VALUE"),
-        help="ddpm, ddim, ode or sde, and options, e.g. ode method=heun2 (default: the config's)",
-    )
-    parser.add_argument("--steps", type=int, help="of the sampler (default: the config's)")
-    parser.add_argument(
-        "--raw", action="store_true", help="take the weights as trained, not their moving average"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: work_dirs/<config>/samples")
-    parser.add_argument("--npz", action="store_true", help="also write samples.npz for ADM's evaluator")
-    parser.add_argument("--batch-size", type=int, default=50, help="of each process (default: %(default)s)")
-    parser.add_argument("--seed", type=int, help="of the noise (default: the config's model.seed)")
-    add_amp_option(parser)
-    add_launch_options(parser)
-    return parser
-
+from mmvisionllama.cli.sample import main
 
 if __name__ == "__main__":
-    sys.exit(run("sample", build_parser().parse_args()))
+    raise SystemExit(main())

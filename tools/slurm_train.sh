@@ -2,24 +2,15 @@
 # Usage: tools/slurm_train.sh CONFIG [options]
 #
 # Submits a training that stops in time, requeues itself and goes on until it is finished (docs/slurm.md).
-# Inside an allocation (salloc, sbatch) it trains there at once, through srun. Variables:
-#   NODES          machines (1; those of the allocation)
-#   GPUS           GPUs of every machine (1; those of the allocation; 0 means CPUs)
-#   NPROC          tasks on every machine without GPUs (1)
-#   CPUS_PER_TASK  cores of every task, data loading included (8)
-#   PARTITION, ACCOUNT, TIME   handed to SLURM (the cluster's defaults)
-#   JOB_NAME       name of the job (that of the config)
-#   OUTPUT         file of its output (work_dirs/slurm/%x-%j.out: name and number of the job)
-#   GRACE          seconds from the signal to stop until the tasks are killed (120)
-#   MAX_REQUEUES   how often the job may start again (30)
-#   ARRAY          job array, e.g. 0-3%2; task N trains in DIR/N, and %a in the options becomes N
-#   SBATCH_ARGS, SRUN_ARGS     more options for sbatch and for srun
-#   MASTER_ADDR, MASTER_PORT   where tasks meet (first node, a port that is free there)
-#   PYTHON         interpreter (the repository's .venv, else python)
+# Inside an allocation (salloc, sbatch) it trains there at once, through srun.
 set -euo pipefail
-here=$(readlink -f "${BASH_SOURCE[0]}")
-source "$(dirname "$here")/_launch.sh"
-help_if_asked "$here" train.py "$@"
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/_launch.sh"
+help_if_asked "$REQUEST
+  OUTPUT       file of the job's output (work_dirs/slurm/%x-%j.out: name and number of the job)
+  GRACE        seconds from the signal to stop until the tasks are killed (120)
+  MAX_REQUEUES how often the job may start again (30)
+  ARRAY        job array, e.g. 0-3%2; task N trains in DIR/N, and %a in the options becomes N
+  SBATCH_ARGS  more options for sbatch" train.py "$@"
 [ -z "${SLURM_JOB_ID:-}" ] || run_by_srun train.py "$@"
 
 request_from_slurm train.py
@@ -42,7 +33,7 @@ request+=(--job-name "$JOB_NAME" --output "$OUTPUT" --open-mode append --requeue
 [ -z "${ARRAY:-}" ] || request+=(--array "$ARRAY")
 # SBATCH_ARGS is split into words on purpose.
 # shellcheck disable=SC2086
-job=$(sbatch --parsable "${request[@]}" ${SBATCH_ARGS:-} "$tools/_slurm_job.sh" "$tools" "$(date +%s)" \
+job=$(sbatch --parsable "${request[@]}" ${SBATCH_ARGS:-} "$tools/_slurm_job.sh" "$tools" \
     "${work_dir//$stand_in/%a}" "$@")
 job=${job%%;*}
 [ -n "${ARRAY:-}" ] || OUTPUT=${OUTPUT//%j/$job}

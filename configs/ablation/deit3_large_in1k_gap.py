@@ -8,15 +8,16 @@ Asks whether the loss without a class token is VisionLLaMA's own: the baseline t
 """
 
 _base_ = "../cls/visionllama_large_in1k.py"
-# Repeats deit3_large_in1k.py: under it, this would be a fourth generation of files.
+# Repeats deit3_large_in1k.py: under it, this would be a fifth generation of files.
 model = dict(
     backbone=dict(
-        img_size=224,
         rope=None,
         pos_embed=dict(type="LearnedPosEmbed"),
         ffn=dict(type="GELUFFN"),
         out_type="avg_featmap",
     ),
 )
+_train = [_base_._load_train, _base_._random_crop, _base_._flip, _base_._randaug, _base_._pack]
+train_dataloader = dict(dataset=dict(pipeline=_train))  # no random erasing
 # Without a class token to spare weight decay.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(_delete_=True, pos_embed=dict(decay_mult=0.0))))

@@ -8,7 +8,7 @@ Asks whether the loss without a class token is VisionLLaMA's own: the baseline t
 """
 
 _base_ = "../cls/visionllama_large_in1k_pre160.py"
-# Repeats deit3_large_in1k_pre160.py: under it, this would be a fourth generation of files.
+# Repeats deit3_large_in1k_pre160.py: under it, this would be a fifth generation of files.
 model = dict(
     backbone=dict(
         rope=None,

@@ -7,21 +7,5 @@ The release has another sampling, final rate and LayerScale, and quirks:
 pyramid_visionllama_small_in1k_released.py.
 """
 
-_base_ = [
-    "../_base_/models/classifier.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_randaug.py",
-    "../_base_/schedules/imagenet_adamw_300e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
-]
-model = dict(
-    backbone=dict(
-        type="mmvisionllama.PyramidVisionLLaMA",
-        arch="small",
-        layer_scale=None,
-        drop_path_rate=0.2,
-    ),
-    head=dict(in_channels=512),
-)
-train_dataloader = dict(sampler=dict(type="RepeatAugSampler"))
+_base_ = "./pyramid_visionllama_in1k.py"
+model = dict(backbone=dict(arch="small", drop_path_rate=0.2), head=dict(in_channels=512))

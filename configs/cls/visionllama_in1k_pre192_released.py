@@ -9,14 +9,7 @@ Unlike the paper: weight decay 0.05, crop ratio 0.875, positions not scaled.
 _base_ = "./visionllama_in1k_pre192.py"
 model = dict(backbone=dict(rope=dict(type="RoPE2D")))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=219, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=192),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+_resized = dict(**_base_._resize, scale=219)  # crop ratio 0.875
+_cropped = dict(type="CenterCrop", crop_size=192)
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _cropped, _base_._pack]))
 test_dataloader = val_dataloader

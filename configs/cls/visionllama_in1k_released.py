@@ -4,19 +4,11 @@ tools/train.sh configs/cls/visionllama_in1k_released.py --amp \
     --cfg-options load_from=work_dirs/visionllama_in1k_pre192_released/epoch_800.pth
 
 8 GPUs x 64 images. Top-1 83.6 (paper, Tab. 2).
-Unlike the paper: crop ratio 0.875, positions not scaled.
+Unlike the paper: crop ratio 0.875, positions not scaled at any size.
 """
 
 _base_ = "./visionllama_in1k.py"
 model = dict(backbone=dict(rope=dict(type="RoPE2D")))
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=256, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=224),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+_resized = dict(**_base_._resize, scale=256)  # crop ratio 0.875
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _base_._crop, _base_._pack]))
 test_dataloader = val_dataloader

@@ -9,25 +9,10 @@ Unlike the paper: weight decay 0.05, 128 px, crop ratio 0.875, positions not sca
 _base_ = "./visionllama_large_in1k_pre160.py"
 model = dict(backbone=dict(img_size=128, rope=dict(type="RoPE2D")))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="RandomResizedCrop", scale=128, backend="pillow", interpolation="bicubic"),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="mmvisionllama.ThreeAugment", color_jitter=0.3),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=146, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=128),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+_train_crop = dict(**_base_._random_crop, scale=128)
+_train = [_base_._load_train, _train_crop, _base_._flip, _base_._three_augment, _base_._pack]
+train_dataloader = dict(dataset=dict(pipeline=_train))
+_resized = dict(**_base_._resize, scale=146)  # crop ratio 0.875
+_cropped = dict(type="CenterCrop", crop_size=128)
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _cropped, _base_._pack]))
 test_dataloader = val_dataloader

@@ -6,37 +6,15 @@ tools/train.sh configs/cls/visionllama_large_in1k_pre160.py --amp
 The release has weight decay 0.05, 128 px and crop ratio 0.875: visionllama_large_in1k_pre128_released.py.
 """
 
-_base_ = [
-    "../_base_/models/classifier_deit3.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_three_augment.py",
-    "../_base_/schedules/imagenet_lamb_800e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
-]
+_base_ = "./visionllama_small_in1k.py"
 model = dict(
-    backbone=dict(type="mmvisionllama.VisionLLaMA", arch="large", img_size=160, drop_path_rate=0.45),
+    backbone=dict(arch="large", img_size=160, drop_path_rate=0.45),
     head=dict(in_channels=1024),
 )
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="RandomResizedCrop", scale=160, backend="pillow", interpolation="bicubic"),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="mmvisionllama.ThreeAugment", color_jitter=0.3),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=160, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=160),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+_train_crop = dict(**_base_._random_crop, scale=160)
+_train = [_base_._load_train, _train_crop, _base_._flip, _base_._three_augment, _base_._pack]
+train_dataloader = dict(dataset=dict(pipeline=_train))
+_resized = dict(**_base_._resize, scale=160)
+_cropped = dict(type="CenterCrop", crop_size=160)
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _cropped, _base_._pack]))
 test_dataloader = val_dataloader

@@ -8,22 +8,10 @@ most likely of the wide encoder. The release has that encoder:
 visionllama_large_mae_finetune_in1k_released.py.
 """
 
-_base_ = [
-    "../_base_/models/classifier.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_randaug.py",
-    "../_base_/schedules/mae_finetune_50e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
+_base_ = "./visionllama_mae_finetune_in1k.py"
+model = dict(backbone=dict(arch="large"), head=dict(in_channels=1024))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-4, begin=0, end=5, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", eta_min=1e-6, begin=5, end=50, convert_to_iter_based=True),
 ]
-model = dict(
-    backbone=dict(
-        type="mmvisionllama.VisionLLaMA",
-        arch="large",
-        out_type="avg_featmap",
-        layer_scale=None,
-        drop_path_rate=0.1,
-        drop_path_schedule="linear",
-    ),
-    head=dict(in_channels=1024, init_cfg=dict(type="TruncNormal", layer="Linear", std=2e-5)),
-)
+train_cfg = dict(max_epochs=50)

@@ -7,17 +7,9 @@ tools/train.sh configs/cls/visionllama_large_mae_linear_in1k.py --amp \
 most likely of the wide encoder: visionllama_large_mae_linear_in1k_released.py.
 """
 
-_base_ = [
-    "../_base_/models/linear_probe.py",
-    "../_base_/datasets/imagenet.py",
-    "../_base_/datasets/imagenet_crop.py",
-    "../_base_/schedules/linear_probe_90e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/cls.py",
-]
+_base_ = "./visionllama_mae_linear_in1k.py"
 model = dict(
     backbone=dict(arch="large", frozen_stages=24),
     neck=dict(input_features=1024),
     head=dict(in_channels=1024),
 )
-train_dataloader = dict(batch_size=2048, drop_last=True)

@@ -15,7 +15,5 @@ _base_ = [
     "../_base_/runtime/default.py",
     "../_base_/runtime/cls.py",
 ]
-model = dict(
-    backbone=dict(arch="base", frozen_stages=12),
-)
+model = dict(backbone=dict(arch="base", frozen_stages=12))
 train_dataloader = dict(batch_size=2048, drop_last=True)

@@ -18,14 +18,6 @@ model = dict(
     backbone=dict(type="mmvisionllama.VisionLLaMA", arch="small", img_size=224, drop_path_rate=0.05),
     head=dict(in_channels=384),
 )
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=224, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=224),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+_resized = dict(**_base_._resize, scale=224)  # crop ratio 1.0
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _base_._crop, _base_._pack]))
 test_dataloader = val_dataloader

@@ -9,14 +9,10 @@ Unlike the paper: lr 4e-3, weight decay 0.05, crop ratio 0.875, positions not sc
 _base_ = "./visionllama_small_in1k.py"
 model = dict(backbone=dict(rope=dict(type="RoPE2D")))
 optim_wrapper = dict(optimizer=dict(lr=4e-3, weight_decay=0.05))
-val_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="ResizeEdge", scale=256, edge="short", backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=224),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-6 / 4e-3, begin=0, end=5, convert_to_iter_based=True),
+    dict(type="CosineAnnealingLR", eta_min=1e-5, begin=5, end=800, convert_to_iter_based=True),
+]
+_resized = dict(**_base_._resize, scale=256)  # crop ratio 0.875
+val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _base_._crop, _base_._pack]))
 test_dataloader = val_dataloader

@@ -7,19 +7,9 @@ tools/train.sh configs/cls/vit_large_mae_linear_in1k.py --amp \
 It probes the class token behind the final norm; VisionLLaMA has none and probes the mean of its patches.
 """
 
-_base_ = "./visionllama_large_mae_linear_in1k.py"
+_base_ = "./vit_mae_linear_in1k.py"
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="VisionTransformer",
-        arch="large",
-        img_size=224,
-        patch_size=16,
-        frozen_stages=24,
-        out_type="cls_token",
-    ),
-    head=dict(
-        type="VisionTransformerClsHead",
-        init_cfg=dict(_delete_=True, type="TruncNormal", layer="Linear", std=0.01),
-    ),
+    backbone=dict(arch="large", frozen_stages=24),
+    neck=dict(input_features=1024),
+    head=dict(in_channels=1024),
 )

@@ -6,23 +6,9 @@ tools/train.sh configs/det/pyramid_visionllama_maskrcnn_coco_1x.py --amp \
 8 GPUs x 2 images. No published result. Without load_from the backbone starts from random values.
 """
 
-_base_ = [
-    "../_base_/models/mask_rcnn.py",
-    "../_base_/datasets/coco.py",
-    "../_base_/schedules/det_12e.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/det.py",
+_base_ = "./pyramid_visionllama_maskrcnn_coco_3x.py"
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, begin=0, end=1000, by_epoch=False),
+    dict(type="MultiStepLR", milestones=[8, 11], gamma=0.1, begin=0, end=12, by_epoch=True),
 ]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="mmvisionllama.PyramidVisionLLaMA",
-        arch="base",
-        img_size=224,  # of pre-training: positions scale to its grids
-        out_type="featmap",
-        out_indices=(0, 1, 2, 3),
-        layer_scale=None,
-        drop_path_rate=0.2,
-    ),
-    neck=dict(in_channels=[96, 192, 384, 768]),
-)
+train_cfg = dict(max_epochs=12)

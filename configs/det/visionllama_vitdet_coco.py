@@ -5,7 +5,7 @@ tools/train.sh configs/det/visionllama_vitdet_coco.py --amp \
 
 8 GPUs x 4 images, two batches to a step. Box AP 52.2, mask AP 46.3 (paper, Tab. 6), most likely of the
 wide encoder. Add model.backbone.with_cp=True where memory is short. The release differs in warm-up, length
-and four quirks: visionllama_vitdet_coco_released.py.
+and five quirks: visionllama_vitdet_coco_released.py.
 """
 
 _base_ = [

@@ -6,12 +6,5 @@ tools/train.sh configs/gen/dit_xlarge_p4_in1k_256.py --amp
 (paper, Tab. 1, whose guided row repeats that of DiT-L/4).
 """
 
-_base_ = [
-    "../_base_/models/dit.py",
-    "../_base_/datasets/imagenet_gen_256.py",
-    "../_base_/evaluation/denoising_loss.py",
-    "../_base_/schedules/gen_400k.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/gen.py",
-]
-model = dict(network=dict(arch="xlarge", patch_size=4, block="vit"))
+_base_ = "./dit_visionllama_base_p4_in1k_256.py"
+model = dict(network=dict(arch="xlarge", block="vit"))

@@ -6,12 +6,5 @@ tools/train.sh configs/gen/sit_base_p2_in1k_256.py --amp
 (ODE, dopri5): paper, Tab. 8 and 9.
 """
 
-_base_ = [
-    "../_base_/models/sit.py",
-    "../_base_/datasets/imagenet_gen_256.py",
-    "../_base_/evaluation/denoising_loss.py",
-    "../_base_/schedules/gen_400k.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/gen.py",
-]
-model = dict(network=dict(arch="base", patch_size=2, block="vit"))
+_base_ = "./sit_visionllama_base_p2_in1k_256.py"
+model = dict(network=dict(block="vit"))

@@ -2,7 +2,7 @@
 
 tools/train.sh configs/pretrain/visionllama_mae_in1k_800e.py --amp
 
-8 GPUs x 512 images. What it is good for: configs/cls/visionllama_mae_finetune_in1k.py.
+8 GPUs x 512 images. Fine-tuning: configs/cls/visionllama_mae_finetune_in1k.py.
 The release has a feed-forward four times as wide: visionllama_mae_in1k_800e_released.py.
 """
 

@@ -2,7 +2,7 @@
 
 tools/train.sh configs/pretrain/visionllama_mae_in1k_800e_released.py --amp
 
-8 GPUs x 512 images. What it is good for: configs/cls/visionllama_mae_finetune_in1k_released.py.
+8 GPUs x 512 images. Fine-tuning: configs/cls/visionllama_mae_finetune_in1k_released.py.
 Unlike the paper: a feed-forward four times as wide, positions not scaled.
 """
 

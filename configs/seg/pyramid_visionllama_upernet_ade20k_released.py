@@ -8,16 +8,10 @@ Unlike the paper: weight decay 0.01, LayerScale, anchor 14 at every stage, GSA k
 tokens attended to, and each stage's output norm fed on to the next stage.
 """
 
-_base_ = [
-    "../_base_/models/upernet.py",
-    "../_base_/datasets/ade20k.py",
-    "../_base_/schedules/seg_160k.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/seg.py",
-]
+_base_ = "./pyramid_visionllama_upernet_ade20k.py"
 model = dict(
-    data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
+        _delete_=True,  # img_size is not given: positions scale to the anchor
         type="mmvisionllama.PyramidVisionLLaMA",
         arch="base",
         out_type="featmap",
@@ -28,10 +22,5 @@ model = dict(
         layer_scale=1e-4,
         drop_path_rate=0.2,
     ),
-    decode_head=dict(in_channels=[96, 192, 384, 768]),
-    auxiliary_head=dict(in_channels=384),
-    test_cfg=dict(mode="slide", crop_size=(512, 512), stride=(341, 341)),
 )
-optim_wrapper = dict(
-    optimizer=dict(weight_decay=0.01), paramwise_cfg=dict(custom_keys=dict(norm=dict(decay_mult=0.0)))
-)
+optim_wrapper = dict(optimizer=dict(weight_decay=0.01))

@@ -8,16 +8,10 @@ Unlike the paper: lr 1e-4, positions not scaled, drop-path on attention alone, a
 as wide (256 M in the encoder).
 """
 
-_base_ = [
-    "../_base_/models/upernet.py",
-    "../_base_/datasets/ade20k.py",
-    "../_base_/schedules/seg_160k.py",
-    "../_base_/runtime/default.py",
-    "../_base_/runtime/seg.py",
-]
+_base_ = "./visionllama_upernet_ade20k.py"
 model = dict(
-    data_preprocessor=dict(size=(512, 512)),
     backbone=dict(
+        _delete_=True,  # img_size is not given: nothing is scaled to it
         type="mmvisionllama.VisionLLaMA",
         arch="base",
         out_type="featmap",
@@ -29,13 +23,5 @@ model = dict(
         drop_path_schedule="linear",
         drop_path_branches=("attn",),
     ),
-    neck=dict(type="Feature2Pyramid", embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="SyncBN")),
-    decode_head=dict(in_channels=[768, 768, 768, 768], channels=768),
-    auxiliary_head=dict(in_channels=768),
-    test_cfg=dict(mode="slide", crop_size=(512, 512), stride=(341, 341)),
 )
-optim_wrapper = dict(
-    optimizer=dict(lr=1e-4),
-    constructor="mmvisionllama.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.65, flat_decay_mult=0.0),
-)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))

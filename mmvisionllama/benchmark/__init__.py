@@ -1,6 +1,7 @@
-"""Side-by-side measurement of models in one interleaved run."""
+"""Speed and memory of models, measured side by side."""
 
-from mmvisionllama.benchmark.interleave import Measurement, Setting, measure
-from mmvisionllama.benchmark.specs import Subject, parse_model
+from mmvisionllama.benchmark.interleaved import Measurement, measure
+from mmvisionllama.benchmark.model_specs import ModelSpec, parse_model
+from mmvisionllama.benchmark.worker import Setting
 
-__all__ = ["Measurement", "Setting", "Subject", "measure", "parse_model"]
+__all__ = ["Measurement", "ModelSpec", "Setting", "measure", "parse_model"]

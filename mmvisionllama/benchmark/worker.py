@@ -1,55 +1,80 @@
-"""One model in a process of its own, which works only when it is asked to."""
+"""Worker process of the benchmark: build one model, and time a step at each request."""
 
+import os
 import resource
+import statistics
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmvisionllama import compat
-from mmvisionllama.benchmark.specs import Subject
+from mmvisionllama.benchmark.model_specs import ModelSpec
 
 Forward = Callable[[], Tensor | Iterable[Any]]
 
 
-def serve(connection: Connection, subject: Subject, setting: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Setting:
+    """The step that every model makes.
+
+    Args:
+        size: Image height and width in pixels.
+        amp: Autocast to bfloat16.
+    """
+
+    mode: Literal["forward", "train"]
+    size: tuple[int, int]
+    batch: int
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    compile: bool = False
+    amp: bool = False
+
+
+def quartiles(ratios: list[float]) -> tuple[float, float, float]:
+    """Return lower quartile, median and upper quartile."""
+    low, median, high = statistics.quantiles(ratios * (2 if len(ratios) == 1 else 1), n=4, method="inclusive")
+    return low, median, high
+
+
+def serve(connection: Connection, spec: ModelSpec, setting: Setting) -> None:
     """Build the model, say its size, then answer each request with the seconds that one step took."""
     try:
-        compat.prepare()
-        torch.set_num_threads(setting["threads"])
-        model, idle = build_subject(subject, setting["device"]), _peak_bytes(setting["device"])
+        torch.set_num_threads(setting.threads)
+        model, idle = build_spec(spec, setting.device), _peak_bytes(setting.device)
         connection.send(("ready", sum(parameter.numel() for parameter in model.parameters())))
-        step = make_step(model, _forward_detector if subject.whole else forward_backbone, setting)
+        step = make_step(model, _forward_detector if spec.whole else forward_backbone, setting)
         while connection.recv():
             start = time.perf_counter()
             step()
-            _finish(setting["device"])
-            peak = _peak_bytes(setting["device"]) - (idle if setting["device"] == "cpu" else 0)
+            _finish(setting.device)
+            peak = _peak_bytes(setting.device) - (idle if setting.device == "cpu" else 0)
             connection.send(("step", (time.perf_counter() - start, peak)))
-    except Exception as error:  # told to the parent, which names the model and stops the run
+    except Exception as error:  # the parent raises it with the name of the model
         connection.send(("error", f"{type(error).__name__}: {error}"))
 
 
-def build_subject(subject: Subject, device: str) -> nn.Module:
+def build_spec(spec: ModelSpec, device: str) -> nn.Module:
     from mmengine.config import ConfigDict
     from mmengine.registry import MODELS, init_default_scope
 
-    init_default_scope(subject.scope)
+    init_default_scope(spec.scope)
     torch.manual_seed(0)
-    return MODELS.build(ConfigDict(subject.model)).to(device)
+    return MODELS.build(ConfigDict(spec.model)).to(device)
 
 
 def make_step(
-    model: nn.Module, make_forward: Callable[[nn.Module, dict], Forward], setting: dict[str, Any]
+    model: nn.Module, make_forward: Callable[[nn.Module, Setting], Forward], setting: Setting
 ) -> Callable[[], None]:
-    device, training = setting["device"], setting["mode"] == "train"
+    device, training = setting.device, setting.mode == "train"
     model.train(training)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) if training else None
     forward = make_forward(model, setting)
-    autocast = torch.autocast(device, torch.bfloat16, enabled=setting["amp"])
+    autocast = torch.autocast(device, torch.bfloat16, enabled=setting.amp)
 
     def step() -> None:
         with torch.set_grad_enabled(training), autocast:
@@ -62,22 +87,22 @@ def make_step(
     return step
 
 
-def forward_backbone(model: nn.Module, setting: dict[str, Any]) -> Forward:
-    img = torch.randn(setting["batch"], 3, *setting["size"], device=setting["device"])
-    compiled = torch.compile(model) if setting["compile"] else model
+def forward_backbone(model: nn.Module, setting: Setting) -> Forward:
+    img = torch.randn(setting.batch, 3, *setting.size, device=setting.device)
+    compiled = torch.compile(model) if setting.compile else model
     return lambda: [out.float().square().mean() for out in _tensors(compiled(img))]
 
 
-def _forward_detector(model: nn.Module, setting: dict[str, Any]) -> Forward:
+def _forward_detector(model: nn.Module, setting: Setting) -> Forward:
     """Compute the losses of random images with eight random objects each, or the predictions for them."""
     from mmdet.testing import demo_mm_inputs
 
-    if setting["compile"]:
+    if setting.compile:
         model.backbone.compile()
-    num_classes, batch = model.roi_head.bbox_head.num_classes, setting["batch"]
-    shape, counts = (3, *setting["size"]), [8] * batch
+    num_classes, batch = model.roi_head.bbox_head.num_classes, setting.batch
+    shape, counts = (3, *setting.size), [8] * batch
     data = demo_mm_inputs(
-        batch, shape, counts, num_classes, with_mask=model.roi_head.with_mask, device=setting["device"]
+        batch, shape, counts, num_classes, with_mask=model.roi_head.with_mask, device=setting.device
     )
     inputs = model.data_preprocessor(data, training=model.training)
     if not model.training:

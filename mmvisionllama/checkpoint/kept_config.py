@@ -1,18 +1,21 @@
-"""The config of a model that its checkpoint keeps, read without running it."""
+"""Read the config of the model that a checkpoint was saved with, without running it."""
 
 import ast
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mmvisionllama.checkpoint.reading import CheckpointError
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.files import read_json
 
 
 def kept_model(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any] | None:
     """Return the config of the model that ``checkpoint`` was saved with, if it is known.
 
-    A training keeps it as text in the checkpoint, a conversion in the JSON file beside it.
+    A training keeps it in the checkpoint's ``meta``, earlier ones as text of the whole config; a conversion
+    keeps it in the JSON file beside the weights.
 
     Args:
         path: Where the checkpoint was read from.
@@ -21,49 +24,67 @@ def kept_model(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any
         CheckpointError: if the JSON file is none.
     """
     meta = checkpoint.get("meta") or {}
-    if isinstance(text := meta.get("cfg"), str):
-        return _model_in(text)
-    return facts_beside(path).get("model")
+    if isinstance(meta.get("model"), Mapping):
+        return dict(meta["model"])
+    if isinstance(meta.get("cfg"), str):
+        return kept_setting(checkpoint, "model")
+    model = facts_beside(path).get("model")
+    return dict(model) if isinstance(model, Mapping) else None
+
+
+def kept_settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the config that ``checkpoint`` keeps as text, those that are plain data."""
+    text = (checkpoint.get("meta") or {}).get("cfg")
+    return dict(_values_in(text)) if isinstance(text, str) else {}
+
+
+def kept_setting(checkpoint: Mapping[str, Any], name: str) -> Any:
+    """Return a top-level setting of the config that ``checkpoint`` keeps as text, None if there is none."""
+    return kept_settings(checkpoint).get(name)
 
 
 def facts_beside(path: str | Path) -> dict[str, Any]:
     """Return what a conversion wrote of its weights in the file beside them, nothing if there is none."""
-    path = Path(path)
-    beside = path.with_suffix(".json")
-    if path.suffix != ".safetensors" or not beside.is_file():
+    path = Path(path).expanduser()
+    beside = facts_file(path)
+    if path.suffix != ".safetensors" or not os.path.lexists(beside):
         return {}
     try:
-        return json.loads(beside.read_text())
+        facts = read_json(beside)
     except ValueError as error:
         raise CheckpointError(f"{beside}, beside {path.name}, is no JSON file: {error}") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{beside}, beside {path.name}, holds a {type(facts).__name__}, no facts")
+    return facts
 
 
-def _model_in(text: str) -> dict[str, Any] | None:
+def facts_file(path: Path) -> Path:
+    """Return where a conversion writes about weights; of a published model it is as everywhere on the hub."""
+    beside = path.with_suffix(".json")
+    is_published = path.name == "model.safetensors" and not os.path.lexists(beside)
+    return path.with_name("config.json") if is_published else beside
+
+
+def _values_in(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a config that mmengine wrote, but for those with something else than literals."""
     try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return None
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "model":
-            try:
-                return _value_of(statement.value)
-            except ValueError:  # more than a config that mmengine has written
-                return None
-    return None
+        lines = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # no config at all
+        return
+    for line in lines:
+        match line:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                    yield name, ast.literal_eval(_DictCalls().visit(value))
 
 
-def _value_of(node: ast.expr) -> Any:
-    """Evaluate literals and ``dict(...)``, of which mmengine's configs consist once they are resolved."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            raise ValueError("dict() of something else")
-        return {keyword.arg: _value_of(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        if None in node.keys:
-            raise ValueError("a dict unpacked in another")
-        keys = [ast.literal_eval(key) for key in node.keys]
-        return dict(zip(keys, map(_value_of, node.values), strict=True))
-    if isinstance(node, ast.List | ast.Tuple):
-        items = [_value_of(item) for item in node.elts]
-        return tuple(items) if isinstance(node, ast.Tuple) else items
-    return ast.literal_eval(node)
+class _DictCalls(ast.NodeTransformer):
+    """Write ``dict(a=1)`` as ``{"a": 1}``, which ``ast.literal_eval`` reads."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if ast.unparse(node.func) != "dict" or node.args:
+            return node
+        return ast.Dict(
+            [x.arg and ast.Constant(x.arg) for x in node.keywords], [x.value for x in node.keywords]
+        )

@@ -1,7 +1,11 @@
-"""Compare the weights that a model has with those that a checkpoint gives."""
+"""Compare names and shapes of a model's weights with those of a checkpoint."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 Shape = tuple[int, ...]
 
@@ -38,6 +42,11 @@ class Match:
         return "\n".join(f"  {line}" for line in lines if line)
 
 
+def shapes_of(weights: Mapping[str, Any]) -> dict[str, Shape]:
+    """Return the shapes of the tensors in a state dict."""
+    return {name: tuple(x.shape) for name, x in weights.items() if isinstance(x, Tensor)}
+
+
 def compare(model: Mapping[str, Shape], checkpoint: Mapping[str, Shape]) -> Match:
     """Compare two maps from weight names to shapes, in the order of the maps."""
     both = [name for name in model if name in checkpoint]
@@ -48,6 +57,56 @@ def compare(model: Mapping[str, Shape], checkpoint: Mapping[str, Shape]) -> Matc
         unexpected=tuple(name for name in checkpoint if name not in model),
         differing=tuple((x, model[x], checkpoint[x]) for x in both if model[x] != checkpoint[x]),
     )
+
+
+class Block(NamedTuple):
+    """A numbered part of a model, and which of its weights a checkpoint has in their shape.
+
+    Attributes:
+        name: E.g. ``backbone.stages.0.blocks.1``.
+        given: How many of them the checkpoint has.
+        lacking: Names inside the block of those that it has not.
+    """
+
+    name: str
+    given: int
+    lacking: tuple[str, ...]
+
+    @property
+    def is_partial(self) -> bool:
+        return bool(self.given and self.lacking)
+
+
+# Up to the first number, or a second one where stages hold blocks: layers.3, stages.0.blocks.1, layer1.0.
+_BLOCK = re.compile(r"((?:.*?\.)?\d+(?:(?:\.blocks)?\.\d+(?=\.[A-Za-z_]))?)\.(.+)")
+
+
+def blocks_of(match: Match, below: str = "") -> list[Block]:
+    """Return the blocks of the model whose names begin with ``below``, in the order of their names."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    both = (match.matched, (*match.missing, *(name for name, _, _ in match.differing)))
+    for place, names in enumerate(both):
+        for name in names:
+            if name.startswith(below) and (parts := _BLOCK.fullmatch(name)):
+                found.setdefault(parts[1], ([], []))[place].append(parts[2])
+    return [Block(name, len(given), tuple(lacking)) for name, (given, lacking) in found.items()]
+
+
+def describe_blocks(blocks: Iterable[Block], limit: int = 6) -> list[str]:
+    """Say what share of each block came in, alike ones on one line: ``blocks 0-11: 5 of 8 weights each``."""
+    alike: dict[tuple[str, int, tuple[str, ...]], list[int]] = {}
+    for name, given, lacking in blocks:
+        parent, _, index = name.rpartition(".")
+        alike.setdefault((parent, given, lacking), []).append(int(index))
+    lines = []
+    for (parent, given, lacking), numbers in alike.items():
+        whole = numbers == list(range(numbers[0], numbers[-1] + 1)) and len(numbers) > 1
+        which = f"{numbers[0]}-{numbers[-1]}" if whole else ", ".join(map(str, numbers))
+        each = " each" if len(numbers) > 1 else ""
+        names = ", ".join([*lacking[:limit], *(["..."] if lacking[limit:] else [])])
+        without = f", without {names}" if given and lacking else ""
+        lines.append(f"{parent}.{which}: {given} of {given + len(lacking)} weights{each}{without}")
+    return lines
 
 
 def hidden_prefix(model: Iterable[str], checkpoint: Iterable[str]) -> str | None:

@@ -1,17 +1,32 @@
-"""Put a checkpoint on disk so that a kill, a full disk or a power cut at any moment loses none before it."""
+"""Durable, atomic saving and removal of checkpoints."""
 
+import errno
 import os
-import shutil
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from mmvisionllama.checkpoint.manifest import Manifest, ShardedManifest, examine, manifest_of, verify
-from mmvisionllama.checkpoint.reading import SHARDED, CheckpointError, is_sharded, read_checkpoint
-from mmvisionllama.files import replaced_when_whole
+from mmvisionllama.checkpoint.as_saved import manifest_of
+from mmvisionllama.checkpoint.logged_history import plain_values
+from mmvisionllama.checkpoint.manifest import (
+    REPLACED,
+    Manifest,
+    ShardedManifest,
+    checkpoints_in,
+    examine,
+    is_manifest,
+    label_of,
+    verify,
+)
+from mmvisionllama.checkpoint.reading import read_checkpoint
+from mmvisionllama.checkpoint.run_identity import POINTER, RunRecord
+from mmvisionllama.checkpoint.sharded import SHARDED, files_in, is_sharded
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.files import atomic_path, make_new
 
-POINTER = "last_checkpoint"  # mmengine's name for the file that names the newest checkpoint
-_SUFFIX, _REPLACED = ".saving", "replaced_"
+_SUFFIX = ".saving"
 
 
 def temporary_of(target: Path) -> Path:
@@ -55,13 +70,13 @@ def publish_sharded(target: Path, manifest: ShardedManifest) -> ShardedManifest:
         target = target.with_name(f"nonfinite_{target.name}")
     manifest = ShardedManifest(**{**vars(manifest), "file": target.name})
     write_durably(temporary / manifest_of(target).name, manifest.as_json())
-    replaced = target.with_name(f"{_REPLACED}{target.name}")
+    replaced = target.with_name(f"{REPLACED}{target.name}")
     if target.exists():  # no folder is put in the place of another at once, so there are two for a moment
-        shutil.rmtree(replaced, ignore_errors=True)
+        remove_shards(replaced)
         os.replace(target, replaced)
     os.replace(temporary, target)
     flush(target.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    remove_shards(replaced)
     return manifest
 
 
@@ -78,7 +93,11 @@ def merge(folder: Path, target: Path) -> Manifest:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(target)
     try:
-        torch.save(read_checkpoint(folder), temporary)
+        make_new(temporary)
+        content = read_checkpoint(folder)
+        if "message_hub" in content:  # of versions before 0.2
+            content["message_hub"] = plain_values(content["message_hub"])
+        torch.save(content, temporary)
         return publish(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -86,7 +105,7 @@ def merge(folder: Path, target: Path) -> Manifest:
 
 def write_durably(path: Path, text: str) -> None:
     """Replace a small file at once, and return when it is on disk."""
-    with replaced_when_whole(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(text)
         flush(temporary)
     flush(path.parent)
@@ -97,31 +116,76 @@ def remove_checkpoint(path: Path) -> None:
     if is_sharded(path):
         temporary = temporary_of(path)  # half of it must not be taken for a damaged one
         os.replace(path, temporary)
-        shutil.rmtree(temporary)
+        remove_shards(temporary)
         return
     path.unlink(missing_ok=True)
     manifest_of(path).unlink(missing_ok=True)
 
 
+def remove_own(folder: Path, name: str, run: RunRecord) -> bool:
+    """Remove a checkpoint of this run, named by a checkpoint, if it is one and lies in this folder.
+
+    Returns: Whether it was removed; a name that is a path, another run's file or no checkpoint never is.
+    """
+    path = folder / name
+    if not isinstance(name, str) or path not in checkpoints_in(folder):
+        return False
+    label = label_of(path)
+    if path.is_symlink() or not label.is_known or not run.owns(label.run_id):
+        return False
+    remove_checkpoint(path)
+    return True
+
+
+def remove_shards(folder: Path) -> None:
+    """Remove the folder of a sharded checkpoint, also one that a kill left half; other files in it stay.
+
+    Nothing is removed by recursion: whatever else is in there keeps the folder alive.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    left = [*folder.glob(".*.tmp"), *folder.glob(".manifest.*.json"), *folder.glob("*.distcp.tmp")]
+    for file in [*files_in(folder), folder / "manifest.json", *left]:
+        file.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def remove_strays(folder: Path) -> list[Path]:
     """Remove what a killed save left: temporary files, and manifests whose checkpoint is gone."""
-    for path in folder.glob(f"{_REPLACED}*{SHARDED}"):
-        target = path.with_name(path.name.removeprefix(_REPLACED))
+    for path in folder.glob(f"{REPLACED}*{SHARDED}"):
+        target = path.with_name(path.name.removeprefix(REPLACED))
         if not target.exists():
             os.replace(path, target)
-    patterns = (f".*{_SUFFIX}", f"{_REPLACED}*{SHARDED}", ".*.pth.*.json", f".{POINTER}.*")
-    strays = [x for pattern in patterns for x in folder.glob(pattern)]
-    strays += [x for x in folder.glob("*.pth.json") if not x.with_suffix("").exists()]
+    strays = sorted(_strays(folder))
     for path in strays:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    return strays
+        if path.is_dir():
+            remove_shards(path)
+        else:
+            path.unlink(missing_ok=True)
+    return [x for x in strays if not x.exists()]
+
+
+def _strays(folder: Path) -> Iterator[Path]:
+    temporary = re.compile(rf"\..+\.(pth|sharded){_SUFFIX}|\..+\.pth\.\d+\.json|\.{POINTER}\.\d+")
+    yield from (x for x in folder.glob(".*") if temporary.fullmatch(x.name))
+    yield from folder.glob(f"{REPLACED}*{SHARDED}")
+    for path in folder.glob("*.pth.json"):
+        checkpoint = path.with_suffix("")
+        if not os.path.lexists(checkpoint) and is_manifest(checkpoint):
+            yield path
 
 
 def flush(path: Path) -> None:
     """Return when a file or a folder is on disk; what is read of a file from now on comes from there."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            # Some file systems, of networks above all, cannot flush a folder; they have nothing to flush.
+            if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+                raise
         if path.is_file() and hasattr(os, "posix_fadvise"):
             # Otherwise reading it back would show the memory of the kernel, not the disk.
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Checkpoints in parts, one file from each process: torch's distributed format, which any number can read.
+"""Sharded checkpoints: one file per process in torch's distributed format, read by any number of them.
 
 ``iter_100.sharded`` is a folder of
 
@@ -21,17 +21,26 @@ from torch import distributed as dist
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint import metadata as dcp_metadata
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.tensor import DTensor
 
-from mmvisionllama.checkpoint.reading import CheckpointError, read_checkpoint
+from mmvisionllama.checkpoint.single_file import read_file
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.files import why_no_file
+from mmvisionllama.host_internals import SHARDED_GLOBALS
 
+SHARDED = ".sharded"  # of folders that hold a checkpoint in parts
 COMMON, METADATA = "common.pth", ".metadata"
-_GROUP_BYTES = 1 << 30  # read at once
+DEPTH = 100  # of dicts and lists in each other, beyond which a checkpoint is damaged
+_GROUP_BYTES = 1 << 30  # read at a time
 Maker = Callable[[torch.Size, torch.dtype], Tensor]
 
 
-def taken_apart(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, DTensor]]:
+def is_sharded(path: Path) -> bool:
+    """Whether a checkpoint is a folder of shards."""
+    return path.suffix == SHARDED and path.is_dir()
+
+
+def split_shards(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, DTensor]]:
     """Return what is common to all processes, and the sharded tensors by name."""
     parts: dict[str, DTensor] = {}
 
@@ -45,11 +54,16 @@ def taken_apart(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, DTen
 
 
 def with_tensors(value: Any, change: Callable[[str, Tensor], Tensor], name: str = "") -> Any:
-    """Copy a nest of dicts and lists with other tensors: ``change(name, tensor)``, keys joined by ``/``."""
+    """Copy a nest of dicts and lists with other tensors: ``change(name, tensor)``, keys joined by ``/``.
+
+    Raises: CheckpointError: for a nest that nothing sound has, e.g. a dict that holds itself.
+    """
+    if name.count("/") > DEPTH:
+        raise CheckpointError(f"nested too deeply: {name[:80]}...")
     if isinstance(value, Tensor):
         return change(name, value)
     if isinstance(value, dict):
-        copied = copy(value)  # a state dict is an OrderedDict with attributes
+        copied = copy(value)  # keeps the attributes of an OrderedDict
         for key, item in value.items():
             copied[key] = with_tensors(item, change, f"{name}/{key}".lstrip("/"))
         return copied
@@ -82,14 +96,17 @@ def read_parts(
     for names in _groups(reader.read_metadata()):
         found = {name: make(size, dtype=dtype) for name, size, dtype in names}
         with _failures_of(f"{folder} is a damaged checkpoint"), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # on purpose
+            warnings.filterwarnings("ignore", "torch.distributed is disabled")  # no_dist asks for that
             dcp.load(found, storage_reader=reader, process_group=group, no_dist=group is None)
         yield from found.items()
 
 
 def read_common(folder: Path) -> dict[str, Any]:
     """Read what is common to all processes; sharded tensors are empty ones in it."""
-    return read_checkpoint(folder / COMMON)
+    file = folder / COMMON
+    if problem := why_no_file(file):
+        raise CheckpointError(f"checkpoint {file} is {problem}")
+    return read_file(file)
 
 
 def read_sharded(
@@ -111,10 +128,13 @@ class _Reader(dcp.FileSystemReader):
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> dcp_metadata.Metadata:
         path = Path(self.path, METADATA)
+        if problem := why_no_file(path):
+            raise CheckpointError(f"{self.path} is a damaged checkpoint: {METADATA} is {problem}")
         try:
             with path.open("rb") as file:
                 metadata = _Unpickler(file).load()
-        except (OSError, EOFError, pickle.UnpicklingError, AttributeError, IndexError, ValueError) as error:
+            _require_sizes(metadata, Path(self.path))
+        except Exception as error:  # pickle fails on damaged bytes by almost any error
             raise CheckpointError(f"{self.path} is a damaged checkpoint: {METADATA}: {error}") from error
         if metadata.storage_meta is None:
             metadata.storage_meta = dcp_metadata.StorageMeta()
@@ -126,15 +146,13 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == dcp_metadata.__name__ and name in _DESCRIPTIONS:
             return getattr(dcp_metadata, name)
-        if (module, name) == (_StorageInfo.__module__, _StorageInfo.__name__):
-            return _StorageInfo
+        if (module, name) in SHARDED_GLOBALS:
+            return SHARDED_GLOBALS[module, name]
         if module.startswith("pathlib") and name == "PosixPath":
             return PurePosixPath
         found = getattr(torch, name, None) if module == "torch" else None
         if found is torch.Size or isinstance(found, torch.dtype):
             return found
-        if (module, name) == ("torch.serialization", "_get_layout"):
-            return torch.serialization._get_layout
         raise pickle.UnpicklingError(f"it holds {module}.{name}, and loading that could run code")
 
 
@@ -162,11 +180,26 @@ def _groups(metadata: dcp_metadata.Metadata) -> Iterator[list[tuple[str, torch.S
         yield group
 
 
+def _require_sizes(metadata: Any, folder: Path) -> None:
+    """Raises: ValueError: if this describes no tensors, or more than the files can hold."""
+    entries = getattr(metadata, "state_dict_metadata", None)
+    if not isinstance(metadata, dcp_metadata.Metadata) or not isinstance(entries, dict):
+        raise ValueError("it describes no checkpoint")
+    told = 0
+    for name, stored in entries.items():
+        if not isinstance(name, str) or not isinstance(stored, dcp_metadata.TensorStorageMetadata):
+            raise ValueError(f"{name!r:.80} is no tensor")
+        told += stored.size.numel() * stored.properties.dtype.itemsize
+    held = sum(file.stat().st_size for file in folder.glob("*.distcp"))
+    if told > held:
+        raise ValueError(f"it tells of {told:,} bytes, the shards have {held:,}")
+
+
 @contextmanager
 def _failures_of(what: str) -> Iterator[None]:
     try:
         yield
-    except CheckpointException as error:  # which is no Exception
+    except CheckpointException as error:  # it derives from BaseException
         causes = "; ".join(
             f"process {rank}: {type(cause).__name__}: {cause}" for rank, (cause, _) in error.failures.items()
         )

@@ -1,10 +1,12 @@
-"""Parts of parameter names that a config gives options of their own: each must be part of one."""
+"""Check ``custom_keys``: parts of parameter names with learning rates and decays of their own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from mmvisionllama.names import nearest
+from torch import nn
 
-from .errors import Problem
+from mmvisionllama.config.problems import ConfigProblem, raise_problems
+from mmvisionllama.suggestions import nearest
 
 
 def matching_keys(name: str, keys: Iterable[str]) -> list[str]:
@@ -14,7 +16,18 @@ def matching_keys(name: str, keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key in dotted]
 
 
-def unmatched_keys(path: str, keys: Iterable[str], names: Iterable[str]) -> list[Problem]:
+def require_known_custom_keys(paramwise_cfg: Mapping[str, Any] | None, model: nn.Module, path: str) -> None:
+    """Require that every entry of ``custom_keys`` is part of a parameter's name.
+
+    Args:
+        path: Where ``paramwise_cfg`` stands in the config.
+    Raises: ConfigError: with the nearest parts of names.
+    """
+    keys = (paramwise_cfg or {}).get("custom_keys", {})
+    raise_problems(unmatched_keys(f"{path}.custom_keys", keys, (x for x, _ in model.named_parameters())))
+
+
+def unmatched_keys(path: str, keys: Iterable[str], names: Iterable[str]) -> list[ConfigProblem]:
     """Report the keys that are part of no parameter's name.
 
     Args:
@@ -24,7 +37,7 @@ def unmatched_keys(path: str, keys: Iterable[str], names: Iterable[str]) -> list
     keys, names = list(keys), list(names)
     used = {key for name in names for key in matching_keys(name, keys)}
     return [
-        Problem(path, f"no parameter's name holds {key!r}", nearest(key, _parts(names, key.count("."))))
+        ConfigProblem(path, f"no parameter's name holds {key!r}", nearest(key, _parts(names, key.count("."))))
         for key in keys
         if key not in used
     ]

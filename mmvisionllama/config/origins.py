@@ -1,4 +1,4 @@
-"""Where each value of a configuration comes from: a line of a file, or an option of the command."""
+"""Find the line of a config file that says a value."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,95 +7,76 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmvisionllama.files import replaced_when_whole
+from mmvisionllama.config.config_files import shown
+from mmvisionllama.config.variables import read_chain
+from mmvisionllama.files import atomic_path
 
-from .finding import shown
-from .variables import base_files, read_chain
-
-_DATA_PATHS = ("data_root", "ann_file")  # moved by load_config
-# What the commands set by themselves -> by which option.
-_COMMAND = {
-    "launcher": "--launcher",
-    "work_dir": "--work-dir, else the config's name",
-    "randomness.seed": "--seed",
-    "compile": "--compile",
-    "load_from": "--resume",
-    "resume": "--resume",
-    "auto_scale_lr": "--global-batch",
-    "optim_wrapper.optimizer.lr": "--global-batch",
-    "optim_wrapper.type": "--amp",
-    "optim_wrapper.dtype": "--amp",
-    "model_wrapper_cfg": "several processes without GPUs",
-}
 _MISSING = object()
 
 
-def origins_of(cfg: Config, options: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Return key path -> origin for every plain value of a config that ``load_config`` has read.
+class FileOrigins:
+    """The lines of a config file and of all that it inherits from, also from other packages."""
 
-    An origin is ``file:line`` of the text that says the value, or the option that changed it. Lists of plain
-    values count as one value.
+    def __init__(self, path: Path) -> None:
+        self._files = [_File(path, tree) for path, tree in read_chain(path, foreign=True).items()]
 
-    Args:
-        options: What ``--cfg-options`` gave.
-    """
-    files = [_File(path, tree) for path, tree in _all_files(Path(cfg.filename)).items()]
-    leaves = _leaves(cfg.to_dict(), ())
-    return {".".join(keys): _origin(keys, value, files, options or {}) for keys, value in leaves}
+    def of(self, keys: Sequence[str], value: Any = _MISSING) -> str:
+        """Return ``file:line`` of the text that says the value there, and whether that is another value."""
+        found = _trace(keys, self._files)
+        if found is None:
+            return "the config"
+        file, node = found
+        written = _literal(node)
+        changed = _MISSING not in (written, value) and not _alike(written, value)
+        return f"{shown(file.path)}:{node.lineno}" + (", changed below it" if changed else "")
 
 
-def write_origins(cfg: Config, options: Mapping[str, Any] | None, folder: str | Path) -> Path:
+def leaves(value: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the keys down to every plain value, and the value; lists of plain values count as one value."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(value, Config):
+        value = value.to_dict()
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, (list, tuple)) and any(isinstance(x, (dict, list, tuple)) for x in value):
+        items = list(enumerate(value))
+    if not items:
+        yield keys, value
+    for key, item in items:
+        yield from leaves(item, (*keys, str(key)))
+
+
+def write_values(cfg: Config, origins: Mapping[str, str], folder: str | Path) -> Path:
     """Write every value of a config with its origin into ``<config>_origins.txt`` in ``folder``."""
-    values = {".".join(keys): value for keys, value in _leaves(cfg.to_dict(), ())}
     lines = [f"# Where each value of {cfg.filename} comes from.\n"]
-    lines += [f"{path} = {values[path]!r}  # {x}\n" for path, x in origins_of(cfg, options).items()]
+    values = {".".join(keys): value for keys, value in leaves(cfg)}
+    lines += [f"{path} = {value!r}  # {origins[path]}\n" for path, value in values.items()]
     target = Path(folder) / f"{Path(cfg.filename).stem}_origins.txt"
-    with replaced_when_whole(target) as temporary:
+    with atomic_path(target) as temporary:
         temporary.write_text("".join(lines))
     return target
 
 
-def _all_files(path: Path) -> dict[Path, ast.Module]:
-    """Return a config file and all that it inherits from, also from other packages, itself first."""
-    chain = read_chain(path)
-    for file, tree in list(chain.items()):
-        for base, _ in base_files(tree):
-            if "::" in base:
-                chain |= _all_files(Path(Config._get_cfg_path(base, str(file))[0]))
-    return chain
+def overlap(one: str, other: str) -> bool:
+    """Return whether one of two key paths lies below the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 class _File:
-    """A config file as the last assignment of every name at its top level."""
+    """A config file as the last assignment of every name in it."""
 
     def __init__(self, path: Path, tree: ast.Module) -> None:
         self.path = path
         self.assigned: dict[str, ast.expr] = {}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        self.assigned[target.id] = node.value
+            match node:
+                case ast.Assign(targets=targets, value=value):
+                    self.assigned |= {x.id: value for x in targets if isinstance(x, ast.Name)}
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    self.assigned[name] = value
 
 
 _Found = tuple[_File, ast.expr]
-
-
-def _origin(keys: tuple[str, ...], value: Any, files: Sequence[_File], options: Mapping[str, Any]) -> str:
-    path = ".".join(keys)
-    if any(_overlap(path, option) for option in options):
-        return "--cfg-options"
-    found = _trace(keys, files)
-    if found is not None:
-        file, node = found
-        written = _literal(node)
-        if written is _MISSING or _alike(written, value):
-            return f"{shown(file.path)}:{node.lineno}"
-        if keys[-1] in _DATA_PATHS:
-            return f"{shown(file.path)}:{node.lineno}, moved to where the data are"
-    if keys[-1] == "_scope_":
-        return "the package of the base"
-    return next((text for key, text in _COMMAND.items() if _overlap(path, key)), "the command")
 
 
 def _trace(keys: Sequence[str], files: Sequence[_File]) -> _Found | None:
@@ -154,20 +135,3 @@ def _alike(written: Any, value: Any) -> bool:
     if isinstance(written, (list, tuple)) and isinstance(value, (list, tuple)):
         return len(written) == len(value) and all(map(_alike, written, value))
     return written == value
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether one of two key paths lies below the other."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
-
-
-def _leaves(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    items: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, (list, tuple)) and any(isinstance(x, (dict, list, tuple)) for x in value):
-        items = list(enumerate(value))
-    if not items:
-        yield keys, value
-    for key, item in items:
-        yield from _leaves(item, (*keys, str(key)))

@@ -1,4 +1,4 @@
-"""Data sets, transforms and data checks that the hosts do not have.
+"""Data sets and transforms that the hosts do not have, and DigitScenes.
 
 Nothing is imported here: composing DigitScenes needs no host. The registries name the modules they need.
 """

@@ -1,13 +1,16 @@
-"""Handwritten digits that need no download."""
+"""Data sets of handwritten digits: scikit-learn's for classification, DigitScenes for segmentation."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
+from mmseg.datasets import BaseSegDataset
 
+from mmvisionllama.arguments import checked
+from mmvisionllama.datasets.digitscenes import CLASSES, PALETTE
 from mmvisionllama.registry import DATASETS
 
-_EVERY = 5  # every fifth digit is held out: the digits of one hand follow each other
+_EVERY = 5  # every fifth digit is held out, so that both splits have digits of every writer
 
 
 @DATASETS.register_module()
@@ -19,11 +22,10 @@ class SklearnDigits(BaseDataset):
         kwargs: See mmpretrain's ``BaseDataset``.
     """
 
-    METAINFO = {"classes": tuple("0123456789")}  # noqa: RUF012  (as the host declares it)
+    METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES[1:]}
 
+    @checked
     def __init__(self, split: Literal["train", "val"] = "train", **kwargs: Any) -> None:
-        if split not in ("train", "val"):
-            raise ValueError(f"split must be 'train' or 'val', got {split!r}")
         self.split = split
         super().__init__(ann_file="", **kwargs)
 
@@ -36,3 +38,14 @@ class SklearnDigits(BaseDataset):
         held_out = np.arange(len(img)) % _EVERY == _EVERY - 1
         chosen = np.flatnonzero(held_out == (self.split == "val"))
         return [{"img": img[i], "gt_label": int(digits.target[i])} for i in chosen]
+
+
+@DATASETS.register_module()
+class DigitScenesSegDataset(BaseSegDataset):
+    """DigitScenes in ADE20K's layout: the background, ten digits, and label 0 for the digits' soft edges."""
+
+    METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES, "palette": PALETTE}
+
+    @checked
+    def __init__(self, *, reduce_zero_label: bool = True, **kwargs: Any) -> None:
+        super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)

@@ -1,4 +1,4 @@
-"""A classifier of ours in Inception's place, for images that Inception has no words for."""
+"""Features and logits of a classifier of ours, which take the place of InceptionV3's."""
 
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import TRANSFORMS
 from torch import Tensor, nn
 
-from mmvisionllama.checkpoint import CheckpointError, check_exact, read_checkpoint, weights_of
-from mmvisionllama.config import ConfigError, load_config
-from mmvisionllama.evaluation.errors import EvaluationError
+from mmvisionllama.arguments import checked
+from mmvisionllama.checkpoint import read_checkpoint, weights_of
+from mmvisionllama.checks.checkpoint import check_exact
+from mmvisionllama.config import load_config
+from mmvisionllama.errors import CheckpointError, ConfigError, EvaluationError
 from mmvisionllama.evaluation.features import FeatureExtractor, Features
 from mmvisionllama.registry import MODELS
 
@@ -35,21 +37,22 @@ class ClassifierFeatures(FeatureExtractor):
 
     metrics = ("fid", "inception_score", "precision", "recall", "class_accuracy")
 
-    def __init__(self, config: str, checkpoint: str) -> None:
+    @checked
+    def __init__(self, config: str | Path, checkpoint: str | Path) -> None:
         super().__init__()
         cfg = load_config(config)
         if not str(cfg.model.type).endswith("ImageClassifier"):
             raise ConfigError(f"{config}: features are those of an ImageClassifier, this is {cfg.model.type}")
         if cfg.get("val_dataloader") is None:
             raise ConfigError(f"{config} has no val_dataloader, whose pipeline would prepare the images")
-        # Not the scope of a training that this may be part of.
+        # The classifier's own scope: a training around it may have another one.
         scope = dict(_scope_=cfg.get("default_scope", "mmengine"))
         parts = {**cfg.model, **scope}
         if cfg.get("data_preprocessor") is not None:
             parts.setdefault("data_preprocessor", cfg.data_preprocessor)
         self.network = ROOT_MODELS.build(parts)
         try:
-            check_exact(self.network, checkpoint)
+            check_exact(self.network, checkpoint, cfg)
         except CheckpointError as error:
             raise CheckpointError(f"{error}. tools/train.sh {config} trains this classifier") from error
         self.network.load_state_dict(weights_of(read_checkpoint(checkpoint), checkpoint))
@@ -70,7 +73,7 @@ class ClassifierFeatures(FeatureExtractor):
         preprocessor = self.network.data_preprocessor
         img_BCHW = _with_channels(img_BCHW, self._channels)
         if preprocessor.to_rgb and self._channels == 3:
-            img_BCHW = img_BCHW.flip(1)  # it is told to undo the order of image files as OpenCV reads them
+            img_BCHW = img_BCHW.flip(1)  # the preprocessor turns BGR, as OpenCV reads it, into RGB
         images = rearrange(img_BCHW, "B C H W -> B H W C").cpu().numpy()
         inputs = torch.stack([self._prepared(img) for img in images]).to(self.device)
         feats = self.network.extract_feat(preprocessor(dict(inputs=inputs))["inputs"])

@@ -1,4 +1,4 @@
-"""What images look like to a network that was trained to tell real ones apart."""
+"""Feature extractors: base class, features of images, extraction from a whole set."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mmvisionllama.evaluation.errors import EvaluationError
+from mmvisionllama.errors import EvaluationError
 from mmvisionllama.evaluation.images import ImageSet
 
 Progress = Callable[[int, int], None]
@@ -31,7 +31,7 @@ class Features:
         return len(self.pooled_ND)
 
     @classmethod
-    def joined(cls, parts: Iterable["Features"]) -> "Features":
+    def concatenated(cls, parts: Iterable["Features"]) -> "Features":
         """Put the images of all parts into one, on the CPU."""
         columns = zip(*(x._columns() for x in parts), strict=True)
         return cls(*(None if x[0] is None else torch.cat([y.cpu() for y in x]) for x in columns))
@@ -42,7 +42,7 @@ class Features:
         return [tuple(x) for x in zip(*columns, strict=True)]
 
     @classmethod
-    def of_rows(cls, rows: Sequence[tuple[np.ndarray | None, ...]]) -> "Features":
+    def from_rows(cls, rows: Sequence[tuple[np.ndarray | None, ...]]) -> "Features":
         """Undo :meth:`rows`."""
         columns = zip(*rows, strict=True)
         return cls(*(None if x[0] is None else torch.from_numpy(np.stack(x)) for x in columns))
@@ -67,7 +67,7 @@ class FeatureExtractor(nn.Module):
     adm_widths: Mapping[str, int] = MappingProxyType({})
 
     def forward(self, img_BCHW: Tensor) -> Features:
-        """Look at uint8 images of one (grey) or three (RGB) channels, of any size."""
+        """Compute the features of uint8 images of one (grey) or three (RGB) channels, of any size."""
         raise NotImplementedError
 
     @property
@@ -82,7 +82,7 @@ def extract(
     batch_size: int = 50,
     progress: Progress = lambda done, total: None,
 ) -> Features:
-    """Look at a whole set of images.
+    """Compute the features of a whole set of images.
 
     Args:
         progress: Called with the images done and in all.
@@ -91,10 +91,10 @@ def extract(
     done = 0
     for img_BHWC in images.batches(batch_size):
         img_BCHW = rearrange(torch.tensor(img_BHWC, device=extractor.device), "B H W C -> B C H W")
-        parts.append(Features.joined([extractor(img_BCHW)]))
+        parts.append(Features.concatenated([extractor(img_BCHW)]))
         done += len(img_BHWC)
         progress(done, len(images))
-    return Features.joined(parts)
+    return Features.concatenated(parts)
 
 
 def as_uint8(img: Tensor, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The metrics of generated images during a training."""
+"""Validation metric of generators: FID and its kin during a training."""
 
 import logging
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmvisionllama.evaluation.errors import EvaluationError
+from mmvisionllama.arguments import Component, checked
+from mmvisionllama.errors import EvaluationError
 from mmvisionllama.evaluation.features import FeatureExtractor, Features, as_uint8
 from mmvisionllama.evaluation.scores import Target, choose_metrics, remarks, score
 from mmvisionllama.registry import METRICS, build_component
@@ -30,9 +31,7 @@ class GenerationMetric(BaseMetric):
         scores: Names of the metrics; None: all that the features are good for. (To mmengine, a dict with
             ``metrics`` is a whole evaluator.)
         to_rgb: Whether the data set's images are BGR: what the model's preprocessor is told as well.
-        collect_device: As in mmengine.
-        prefix: As in mmengine.
-        collect_dir: As in mmengine.
+        kwargs: See mmengine's ``BaseMetric``.
 
     Raises:
         EvaluationError: if a metric is unknown or the features are no good for it; later, if images or labels
@@ -41,17 +40,16 @@ class GenerationMetric(BaseMetric):
 
     default_prefix = "generation"
 
+    @checked
     def __init__(
         self,
-        features: dict[str, Any],
+        features: Component,
         *,
         scores: Sequence[str] | None = None,
         to_rgb: bool = True,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
+        super().__init__(**kwargs)
         self.extractor: FeatureExtractor = build_component(features)
         self.scores = choose_metrics(scores, self.extractor)
         self.to_rgb = to_rgb
@@ -77,7 +75,7 @@ class GenerationMetric(BaseMetric):
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Compute them over the images of all processes."""
         generated, real, labels = zip(*results, strict=True)
-        generated, target = Features.of_rows(generated), Target(Features.of_rows(real))
+        generated, target = Features.from_rows(generated), Target(Features.from_rows(real))
         label_N = torch.tensor(labels)
         for remark in remarks(self.scores, generated, target, label_N):
             if remark not in self._told:

@@ -1,10 +1,11 @@
-"""Sets of images on disk: the ``.npz`` files of ADM's evaluator, and folders of PNG files."""
+"""Sets of images on disk: .npz files of ADM's evaluator, and folders of PNG files."""
 
 import math
 import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -13,9 +14,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmvisionllama.evaluation.errors import EvaluationError
-from mmvisionllama.files import replaced_when_whole
-from mmvisionllama.names import did_you_mean
+from mmvisionllama.errors import EvaluationError
+from mmvisionllama.files import atomic_path, why_no_file
+from mmvisionllama.suggestions import did_you_mean
 
 _LABEL = re.compile(r"_class(\d+)$")
 GRID = "grid.png"  # a picture of many samples, beside them
@@ -48,22 +49,11 @@ class ImageSet(ABC):
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[NDArray]:
-        """Yield all images in order, uint8 (B, img_h, img_w, channels)."""
+        """Yield all images in order, uint8 (B, img_h, img_w, channels).
 
-
-class ImageArray(ImageSet):
-    """Images in memory, uint8 (N, img_h, img_w, channels)."""
-
-    def __init__(self, name: str, images: NDArray, labels: NDArray | None = None) -> None:
-        super().__init__(name, len(images), images.shape[1:], labels)
-        if images.dtype != np.uint8:
-            raise EvaluationError(f"{name}: images must be uint8, these are {images.dtype}")
-        self._images = images
-
-    def batches(self, size: int) -> Iterator[NDArray]:
-        """Yield slices."""
-        for start in range(0, len(self), size):
-            yield self._images[start : start + size]
+        Raises:
+            EvaluationError: if one is damaged, of another type or of another size.
+        """
 
 
 class NpzImages(ImageSet):
@@ -74,7 +64,7 @@ class NpzImages(ImageSet):
         names = arrays_of(path)
         if "arr_0" not in names:
             raise EvaluationError(f"{path} has no array 'arr_0' of images; it has {', '.join(names)}")
-        with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
+        with _damage_told(path), zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
             shape, fortran_order, dtype = _header(file)
         if dtype != np.uint8 or len(shape) != 4 or fortran_order:
             raise EvaluationError(
@@ -85,21 +75,17 @@ class NpzImages(ImageSet):
         )
 
     def batches(self, size: int) -> Iterator[NDArray]:
-        """Read from the file, from its start.
-
-        Raises:
-            EvaluationError: if the file is damaged.
-        """
         bytes_each = math.prod(self.image_shape)
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open("arr_0.npy") as file:
-                _header(file)
-                for start in range(0, len(self), size):
-                    count = min(size, len(self) - start)
-                    content = np.frombuffer(file.read(count * bytes_each), np.uint8)
-                    yield content.reshape(count, *self.image_shape)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise EvaluationError(f"{self.path} is damaged: {error}") from error
+        with (
+            _damage_told(self.path),
+            zipfile.ZipFile(self.path) as archive,
+            archive.open("arr_0.npy") as file,
+        ):
+            _header(file)
+            for start in range(0, len(self), size):
+                count = min(size, len(self) - start)
+                content = np.frombuffer(file.read(count * bytes_each), np.uint8)
+                yield content.reshape(count, *self.image_shape)
 
 
 class PngFolder(ImageSet):
@@ -122,11 +108,6 @@ class PngFolder(ImageSet):
         super().__init__(str(path), len(self.files), _read_png(self.files[0]).shape, labels)
 
     def batches(self, size: int) -> Iterator[NDArray]:
-        """Read files.
-
-        Raises:
-            EvaluationError: if one is damaged or of another size.
-        """
         for start in range(0, len(self), size):
             batch = []
             for file in self.files[start : start + size]:
@@ -146,14 +127,14 @@ def open_images(path: str | Path) -> ImageSet:
         EvaluationError: if it is neither, or its content is not as described at :class:`NpzImages` and
             :class:`PngFolder`.
     """
-    path = existing(path)
+    path = require_path(path)
     return PngFolder(path) if path.is_dir() else NpzImages(path)
 
 
 def write_npz(path: Path, images: ImageSet) -> None:
     """Write an ``.npz`` file in the format of ADM's evaluator, whole or not at all."""
     header = dict(descr="|u1", fortran_order=False, shape=(len(images), *images.image_shape))
-    with replaced_when_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open("arr_0.npy", "w", force_zip64=True) as file:
             npy.write_array_header_1_0(file, header)
             for batch in images.batches(256):
@@ -166,7 +147,7 @@ def write_npz(path: Path, images: ImageSet) -> None:
 def write_png(folder: Path, index: int, image: NDArray, label: int | None = None) -> Path:
     """Write an image, uint8 (img_h, img_w, channels), as sample ``index`` of a folder, whole or not."""
     path = folder / png_name(index, label)
-    with replaced_when_whole(path) as temporary:
+    with atomic_path(path) as temporary:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(temporary)
     return path
 
@@ -176,7 +157,7 @@ def png_name(index: int, label: int | None = None) -> str:
     return f"{index:06d}.png" if label is None else f"{index:06d}_class{label}.png"
 
 
-def existing(path: str | Path) -> Path:
+def require_path(path: str | Path) -> Path:
     """Return a path that exists, else raise an EvaluationError with the nearest name beside it."""
     path = Path(path).expanduser()
     if not path.exists():
@@ -192,19 +173,30 @@ def arrays_of(path: Path) -> list[str]:
     Raises:
         EvaluationError: if it is none.
     """
-    if not zipfile.is_zipfile(path):
+    if problem := why_no_file(path):
+        raise EvaluationError(f"{path} is {problem}")
+    with _damage_told(path):
+        is_whole = zipfile.is_zipfile(path)
+    if not is_whole:
         raise EvaluationError(f"{path} is neither a folder of PNG files nor a whole .npz file")
-    with zipfile.ZipFile(path) as archive:
+    with _damage_told(path), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def read_array(path: Path, name: str) -> NDArray:
     """Return an array of an ``.npz`` file; pickled objects are refused."""
+    with _damage_told(path, name), np.load(path, allow_pickle=False) as arrays:
+        return arrays[name]
+
+
+@contextmanager
+def _damage_told(path: Path, part: str = "") -> Iterator[None]:
+    """Name the file in the errors of zipfile, zlib and NumPy, which may be almost any for damaged bytes."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[name]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(f"{path}: {name} cannot be read: {error}") from error
+        yield
+    except Exception as error:
+        what = f"{path}: {part} cannot be read" if part else f"{path} is damaged"
+        raise EvaluationError(f"{what}: {str(error) or type(error).__name__}") from error
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -213,13 +205,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _read_png(path: Path) -> NDArray:
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "RGB"):
-                raise EvaluationError(
-                    f"{path} is of the mode {image.mode}; grey (L) and RGB images can be read"
-                )
-            array = np.asarray(image)
-    except (OSError, SyntaxError) as error:  # Pillow's words for damaged files
-        raise EvaluationError(f"{path} cannot be read: {error}") from error
+    if problem := why_no_file(path):
+        raise EvaluationError(f"{path} cannot be read: it is {problem}")
+    with _damage_told(path, "the picture"), Image.open(path) as image:
+        mode, array = image.mode, np.asarray(image)
+    if mode not in ("L", "RGB"):
+        raise EvaluationError(f"{path} is of the mode {mode}; grey (L) and RGB images can be read")
     return array if array.ndim == 3 else array[..., None]

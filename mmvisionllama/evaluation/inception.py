@@ -1,4 +1,4 @@
-"""The InceptionV3 that the paper's FID, sFID, Inception Score, precision and recall are computed with."""
+"""Features and logits of InceptionV3 as in the paper's FID, sFID, Inception Score, precision and recall."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from mmvisionllama.checkpoint import CheckpointError, read_checkpoint, weights_of
+from mmvisionllama.arguments import checked
+from mmvisionllama.checkpoint import read_checkpoint, weights_of
+from mmvisionllama.errors import CheckpointError
 from mmvisionllama.evaluation.features import FeatureExtractor, Features
 from mmvisionllama.registry import MODELS
 
@@ -33,6 +35,7 @@ class InceptionFeatures(FeatureExtractor):
     metrics = ("fid", "sfid", "inception_score", "precision", "recall")
     adm_widths = {"fid": 2048, "sfid": 17 * 17 * _SPATIAL_CHANNELS}  # noqa: RUF012  (read alone)
 
+    @checked
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
@@ -43,7 +46,7 @@ class InceptionFeatures(FeatureExtractor):
             found = weights_of(read_checkpoint(path), path)
         except CheckpointError as error:
             raise CheckpointError(f"{error}. {source}") from error
-        # The library unpickles whatever it is given: it is given what was read safely.
+        # The library unpickles the file it is given, so it gets one that holds what was read safely.
         safe = io.BytesIO()
         torch.save(found, safe)
         safe.seek(0)
@@ -64,6 +67,6 @@ class InceptionFeatures(FeatureExtractor):
             pooled_BD, logit_BK = self.network(img_BCHW.expand(-1, 3, -1, -1))
         finally:
             hook.remove()
-        # In the order of TensorFlow, which the moments in ADM's files have.
+        # TensorFlow's order of axes, as in the moments of ADM's files.
         spatial_BS = rearrange(spatial[0][:, :_SPATIAL_CHANNELS], "B C H W -> B (H W C)")
         return Features(pooled_BD, logit_BK, spatial_BS.float())

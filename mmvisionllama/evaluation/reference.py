@@ -1,4 +1,4 @@
-"""The real images that generated ones are held against, or what is known of them."""
+"""Reference of an evaluation: real images from files or a config, or their moments."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mmvisionllama.config import ConfigError, data_root_base, load_config
-from mmvisionllama.datasets.checks import require_sound_data
-from mmvisionllama.evaluation.errors import EvaluationError
+from mmvisionllama.checks.data import require_sound_data
+from mmvisionllama.config import data_root_base, load_config
+from mmvisionllama.errors import ConfigError, EvaluationError
 from mmvisionllama.evaluation.features import FeatureExtractor, Progress, extract
-from mmvisionllama.evaluation.images import ImageSet, NpzImages, arrays_of, existing, open_images, read_array
+from mmvisionllama.evaluation.images import (
+    ImageSet,
+    NpzImages,
+    arrays_of,
+    open_images,
+    read_array,
+    require_path,
+)
 from mmvisionllama.evaluation.sample_info import read_info
 from mmvisionllama.evaluation.scores import Moments, Target
 
@@ -92,11 +99,6 @@ class DatasetImages(ImageSet):
         super().__init__(name, len(dataset), (*first.shape[1:], first.shape[0]), labels)
 
     def batches(self, size: int) -> Iterator[NDArray]:
-        """Load them.
-
-        Raises:
-            EvaluationError: if the pipeline gives images of several sizes, or no uint8.
-        """
         for items in DataLoader(self._dataset, size, num_workers=self._workers, collate_fn=_inputs):
             shapes = {(*x.shape[1:], x.shape[0]) for x in items} - {self.image_shape}
             if shapes or items[0].dtype != torch.uint8:
@@ -122,7 +124,7 @@ def open_reference(path: str) -> Reference:
     """
     if path.endswith(".py"):
         return _of_config(load_config(path))
-    file = existing(path)
+    file = require_path(path)
     if file.is_dir():
         info = read_info(file)
         return Reference(path, info and info.dataset, open_images(file))

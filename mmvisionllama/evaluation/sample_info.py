@@ -1,13 +1,13 @@
-"""How a set of samples came to be, in a JSON file beside it."""
+"""JSON file beside a set of samples: generator, checkpoint, sampler, seed."""
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
-from mmvisionllama.evaluation.errors import EvaluationError
-from mmvisionllama.files import replaced_when_whole
-from mmvisionllama.names import refusal
+from mmvisionllama.arguments import described, takes
+from mmvisionllama.errors import EvaluationError, UserError
+from mmvisionllama.files import read_record, write_json
+from mmvisionllama.suggestions import refusal
 
 _IN_FOLDER = "samples.json"
 
@@ -51,8 +51,7 @@ def info_path(samples: Path) -> Path:
 def write_info(samples: Path, info: SampleInfo) -> Path:
     """Write it beside the samples, whole or not at all; return its path."""
     path = info_path(samples)
-    with replaced_when_whole(path) as temporary:
-        temporary.write_text(json.dumps(asdict(info), indent=2) + "\n")
+    write_json(path, asdict(info))
     return path
 
 
@@ -63,14 +62,15 @@ def read_info(samples: Path) -> SampleInfo | None:
         EvaluationError: if the file beside them holds something else.
     """
     path = info_path(samples)
-    if not path.is_file():
-        return None
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise EvaluationError(f"{path} is no JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise EvaluationError(f"{path} must hold facts about samples, it holds a {type(content).__name__}")
+        content = read_record(path)
+    except UserError as error:
+        raise EvaluationError(str(error)) from error
+    if content is None:
+        return None
     if problem := refusal(str(path), content, [x.name for x in fields(SampleInfo)]):
         raise EvaluationError(problem)
+    for name, kind in get_type_hints(SampleInfo).items():
+        if not takes(kind, content.get(name)):
+            raise EvaluationError(f"{path}: {name} takes {described(kind)}, got {content[name]!r:.60}")
     return SampleInfo(**content)

@@ -1,4 +1,4 @@
-"""The metrics, from features of generated and of real images."""
+"""Compute FID, sFID, Inception Score, precision, recall and class accuracy from features."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmvisionllama.evaluation.errors import EvaluationError
+from mmvisionllama.errors import EvaluationError
 from mmvisionllama.evaluation.features import FeatureExtractor, Features
-from mmvisionllama.names import refusal
+from mmvisionllama.suggestions import refusal
 
 # Those of ADM's evaluator, which the paper's tables are made with.
 NEIGHBOURS = 3

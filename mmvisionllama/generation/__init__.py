@@ -1,34 +1,14 @@
-"""Generating images of classes: DiT and SiT, with LLaMA's block or ViT's."""
+"""Class-conditional image generation: DiT and SiT with LLaMA's block or ViT's."""
 
-from mmvisionllama.generation.autoencoder import KLAutoencoder
-from mmvisionllama.generation.diffusion import GaussianDiffusion
-from mmvisionllama.generation.flow import GVPPath, Interpolant, LinearPath, VPPath
-from mmvisionllama.generation.flow_samplers import ODESampler, SDESampler
-from mmvisionllama.generation.generator import ClassConditionalGenerator
-from mmvisionllama.generation.guidance import Guidance
-from mmvisionllama.generation.network import DiT
-from mmvisionllama.generation.noise import SampleNoise
-from mmvisionllama.generation.pictures import SamplePicturesHook
-from mmvisionllama.generation.preprocessor import GenerationDataPreprocessor
-from mmvisionllama.generation.samplers import DDIMSampler, DDPMSampler
-from mmvisionllama.generation.validation import DenoisingLoss
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "ClassConditionalGenerator",
-    "DDIMSampler",
-    "DDPMSampler",
-    "DenoisingLoss",
-    "DiT",
-    "GVPPath",
-    "GaussianDiffusion",
-    "GenerationDataPreprocessor",
-    "Guidance",
-    "Interpolant",
-    "KLAutoencoder",
-    "LinearPath",
-    "ODESampler",
-    "SDESampler",
-    "SampleNoise",
-    "SamplePicturesHook",
-    "VPPath",
-]
+# The generator takes what mmpretrain gives; who needs the network alone shall not wait for all of a host.
+_PLACES = {"ClassConditionalGenerator": "generator", "DiT": "network"}
+__all__ = ["ClassConditionalGenerator", "DiT"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,14 +1,14 @@
-"""Gaussian diffusion: a network that tells data from noise, and perhaps the variance (DDPM, iDDPM)."""
+"""Gaussian diffusion of DiT: noise schedules, training loss, reverse step (DDPM, iDDPM)."""
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmvisionllama.models.backbone import choose
+from mmvisionllama.arguments import AtLeast, checked
 from mmvisionllama.registry import MODELS
 
 _LEVELS = 255  # an 8-bit pixel in [-1, 1] stands for an interval of 2/255
@@ -19,7 +19,7 @@ class NoiseSchedule:
 
     Args:
         beta_T: Variance that each step adds.
-        time_T: What the network counts each step as; None: its index.
+        time_T: The number of each step that the network gets; None: its index.
     """
 
     def __init__(self, beta_T: Tensor, time_T: Tensor | None = None) -> None:
@@ -29,7 +29,7 @@ class NoiseSchedule:
         self.signal_before_T = torch.cat((self.signal_T.new_ones(1), self.signal_T[:-1]))
         noise_T, noise_before_T = 1 - self.signal_T, 1 - self.signal_before_T
         variance_T = self.beta_T * noise_before_T / noise_T
-        # The last step before the data has none, so its logarithm is that of the second.
+        # The variance of the last step before the data is 0: the second's takes its place in the logarithm.
         least = variance_T[1:2] if len(beta_T) > 1 else self.beta_T
         self.posterior_log_variance_T = torch.cat((least, variance_T[1:])).log()
         self.clean_share_T = self.beta_T * self.signal_before_T.sqrt() / noise_T
@@ -46,8 +46,8 @@ class NoiseSchedule:
         return NoiseSchedule(1 - signal_T / before_T, self.time_T[kept])
 
 
-class Reverse(NamedTuple):
-    """What a network says of the step before: a Gaussian, and the clean data that it amounts to."""
+class ReverseStep(NamedTuple):
+    """The Gaussian of the step before as the network predicts it, and the clean data that it implies."""
 
     mean: Tensor
     log_variance: Tensor
@@ -56,7 +56,7 @@ class Reverse(NamedTuple):
 
 @MODELS.register_module()
 class GaussianDiffusion:
-    """Train the network to tell data from noise at a random step (DDPM), and its variance too (iDDPM).
+    """Train the network to predict the noise of a random step (DDPM), and the variance (iDDPM).
 
     Args:
         schedule: ``linear``: variances from 1e-4 to 0.02, for 1,000 steps; ``cosine``: iDDPM, Eq. 17.
@@ -71,20 +71,17 @@ class GaussianDiffusion:
         ValueError: for an unknown choice, or fewer than two steps.
     """
 
+    @checked
     def __init__(
         self,
         *,
         schedule: Literal["linear", "cosine"] = "linear",
-        num_steps: int = 1000,
+        num_steps: Annotated[int, AtLeast(2)] = 1000,
         prediction: Literal["noise", "velocity"] = "noise",
         variance: Literal["learned_range", "posterior", "beta"] = "learned_range",
     ) -> None:
-        if num_steps < 2:
-            raise ValueError(f"num_steps must be at least 2, got {num_steps}")
-        choose("schedule", schedule, ("linear", "cosine"))
         self.schedule = NoiseSchedule({"linear": linear_betas, "cosine": cosine_betas}[schedule](num_steps))
-        self.prediction = choose("prediction", prediction, ("noise", "velocity"))
-        self.variance = choose("variance", variance, ("learned_range", "posterior", "beta"))
+        self.prediction, self.variance = prediction, variance
 
     @property
     def outputs(self) -> int:
@@ -126,7 +123,7 @@ class GaussianDiffusion:
         *,
         schedule: NoiseSchedule | None = None,
         clip: bool = False,
-    ) -> Reverse:
+    ) -> ReverseStep:
         """Turn an output of the network into the distribution of the step before.
 
         Args:
@@ -144,7 +141,7 @@ class GaussianDiffusion:
             log_variance = share * upper + (1 - share) * lower
         else:
             log_variance = (lower if self.variance == "posterior" else upper).expand_as(noisy)
-        return Reverse(self._mean(clean, noisy, step_B, schedule), log_variance, clean)
+        return ReverseStep(self._mean(clean, noisy, step_B, schedule), log_variance, clean)
 
     def _target(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
         if self.prediction == "noise":
@@ -199,7 +196,7 @@ def _log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _normal_cdf(x: Tensor) -> Tensor:
-    # The approximation of the published losses: GELU's.
+    # GELU's approximation, with which the published losses were computed.
     return (1 + F.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
 
 

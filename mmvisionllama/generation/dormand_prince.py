@@ -1,9 +1,11 @@
-"""The Dormand-Prince method of order 5 with a step size for every sample of a batch."""
+"""Dormand-Prince ODE solver of order 5 with a step size for every sample of a batch."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from mmvisionllama.errors import SamplingError
 
 # Dormand and Prince 1980, Tab. 2: places within a step, weights of the earlier slopes, error of order 4.
 _PLACES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
@@ -16,7 +18,7 @@ _WEIGHTS = (
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
 _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-# Faster growth would follow errors that are but rounding, and so tell one batch size from another.
+# Faster growth would follow rounding errors, so that results would depend on the batch size.
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 4.0
 _MOST_STEPS = 10_000
 
@@ -37,12 +39,12 @@ def integrate(
         x: (B, ...); no sample's steps depend on another sample.
 
     Raises:
-        RuntimeError: if a slope is not finite, or 10,000 steps do not suffice.
+        SamplingError: if a slope is not finite, or 10,000 steps do not suffice.
     """
     t_B = x.new_full((len(x),), start)
     first = slope(t_B, x)
     step_B = _first_step(slope, t_B, x, first, end - start, rtol, atol)
-    for _ in range(_MOST_STEPS):
+    for number in range(1, _MOST_STEPS + 1):
         left_B = end - t_B
         if not (left_B > 0).any():
             return x
@@ -54,8 +56,9 @@ def integrate(
         error = _wide(step_B, x) * _weighted(_ERROR, slopes)
         ratio_B = _size(error / (atol + rtol * torch.maximum(x.abs(), y.abs())))
         if not ratio_B.isfinite().all():
-            raise RuntimeError(
-                f"dopri5 met a slope that is not finite at times {t_B.min():g} to {t_B.max():g}"
+            raise SamplingError(
+                f"step {number}: dopri5 met a slope that is not finite at times {t_B.min():g} to "
+                f"{t_B.max():g}"
             )
         accepted_B = ratio_B <= 1
         done_B = accepted_B & (step_B == left_B)
@@ -64,7 +67,7 @@ def integrate(
         first = torch.where(_wide(accepted_B, x), slopes[-1], first)
         factor_B = _SAFETY * ratio_B.clamp(min=1e-10) ** -0.2
         step_B = step_B * factor_B.clamp(_SHRINK, _GROW).where(accepted_B, factor_B.clamp(_SHRINK, 1.0))
-    raise RuntimeError(
+    raise SamplingError(
         f"dopri5 stands at times {t_B.min():g} to {t_B.max():g} after {_MOST_STEPS:,} steps: "
         f"rtol={rtol:g} and atol={atol:g} are too fine"
     )

@@ -1,16 +1,20 @@
-"""Interpolants: a network that predicts the flow, the noise or the score between noise and data (SiT)."""
+"""Interpolants of SiT: paths between noise and data, training loss, velocity and score."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mmvisionllama.models.backbone import choose
+from mmvisionllama.arguments import Component, PositiveNumber, Within, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.registry import MODELS, build_component
 
+# From an end of the way between noise and data, which has the length 1: two of them leave something of it.
+Distance = Annotated[float, Within("[0, 0.5)")]
 
-class Path:
+
+class InterpolantPath:
     """How noise (t = 0) and data (t = 1) are mixed: alpha(t) x data + sigma(t) x noise (SiT, Sec. 2).
 
     Attributes:
@@ -45,7 +49,7 @@ class Path:
 
 
 @MODELS.register_module()
-class LinearPath(Path):
+class LinearPath(InterpolantPath):
     """Straight lines."""
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ class LinearPath(Path):
 
 
 @MODELS.register_module()
-class GVPPath(Path):
+class GVPPath(InterpolantPath):
     """A quarter of a circle: the variance is kept (generalised variance-preserving)."""
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ class GVPPath(Path):
 
 
 @MODELS.register_module()
-class VPPath(Path):
+class VPPath(InterpolantPath):
     """The variance-preserving diffusion in continuous time, with time reversed.
 
     Args:
@@ -91,9 +95,10 @@ class VPPath(Path):
     bounded_velocity = False
     default_eps = 1e-5
 
-    def __init__(self, *, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
-        if not 0 < beta_min <= beta_max:
-            raise ValueError(f"need 0 < beta_min <= beta_max, got {beta_min} and {beta_max}")
+    @checked
+    def __init__(self, *, beta_min: PositiveNumber = 0.1, beta_max: PositiveNumber = 20.0) -> None:
+        if beta_min > beta_max:
+            raise ArgumentError(f"need 0 < beta_min <= beta_max, got {beta_min} and {beta_max}")
         self.beta_min, self.beta_max = beta_min, beta_max
 
     def alpha(self, t: Tensor) -> Tensor:
@@ -132,19 +137,19 @@ class Interpolant:
 
     outputs = 1
 
+    @checked
     def __init__(
         self,
         *,
-        path: dict = dict(type="LinearPath"),  # noqa: B006  (read only)
+        path: Component = dict(type="LinearPath"),  # noqa: B006  (read only)
         prediction: Literal["velocity", "noise", "score"] = "velocity",
         weighting: Literal["velocity", "likelihood"] | None = None,
-        eps: float | None = None,
+        eps: Distance | None = None,
     ) -> None:
-        self.path: Path = build_component(path)
-        self.prediction = choose("prediction", prediction, ("velocity", "noise", "score"))
-        self.weighting = choose("weighting", weighting, (None, "velocity", "likelihood"))
+        self.path: InterpolantPath = build_component(path)
+        self.prediction, self.weighting = prediction, weighting
         if weighting is not None and prediction == "velocity":
-            raise ValueError(f"weighting {weighting!r} is for prediction 'noise' or 'score'")
+            raise ArgumentError(f"weighting {weighting!r} is for prediction 'noise' or 'score'")
         self.eps = self.path.default_eps if eps is None else eps
 
     def interval(self, eps: float | None = None) -> tuple[float, float]:

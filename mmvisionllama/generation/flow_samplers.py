@@ -1,22 +1,22 @@
-"""Samplers of interpolants: the flow as an ordinary, and as a stochastic, differential equation (SiT)."""
+"""Samplers of SiT: solvers of the flow's ordinary and stochastic differential equations."""
 
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
+from mmvisionllama.arguments import NotNegative, Positive, PositiveNumber, Within, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.generation.dormand_prince import integrate
-from mmvisionllama.generation.flow import Interpolant, Path
+from mmvisionllama.generation.flow import Distance, Interpolant, InterpolantPath
 from mmvisionllama.generation.guidance import Predict
-from mmvisionllama.generation.samplers import Draw, Sampler, last
-from mmvisionllama.models.backbone import choose
+from mmvisionllama.generation.samplers import NoiseSource, Sampler, last_state
 from mmvisionllama.registry import MODELS
-
-_FIXED = ("euler", "midpoint", "heun2", "heun3", "rk4")  # of torchdiffeq
+from mmvisionllama.suggestions import choose
 
 
 @MODELS.register_module()
@@ -26,23 +26,25 @@ class ODESampler(Sampler):
     Args:
         method: ``dopri5`` chooses its steps, for each sample on its own; ``euler``, ``midpoint``, ``heun2``,
             ``heun3`` and ``rk4`` take ``steps`` equal ones.
-        rtol: Relative tolerance of ``dopri5``.
-        atol: Its absolute tolerance.
-        eps: How far to stay from times at which the velocity can't be told; None: the objective's.
+        rtol: Relative tolerance of ``dopri5``, in [0, 1).
+        atol: Its absolute tolerance, above 0.
+        eps: How far to stay from times at which the velocity can't be told, in [0, 0.5); None: the
+            objective's.
     """
 
     objective = Interpolant
 
+    @checked
     def __init__(
         self,
         *,
-        method: str = "dopri5",
-        steps: int = 250,
-        rtol: float = 1e-3,
-        atol: float = 1e-6,
-        eps: float | None = None,
+        method: Literal["dopri5", "euler", "midpoint", "heun2", "heun3", "rk4"] = "dopri5",
+        steps: Positive = 250,
+        rtol: Annotated[float, Within("[0, 1)")] = 1e-3,
+        atol: PositiveNumber = 1e-6,
+        eps: Distance | None = None,
     ) -> None:
-        self.method, self.steps = choose("method", method, ("dopri5", *_FIXED)), _positive("steps", steps)
+        self.method, self.steps = method, steps
         self.rtol, self.atol, self.eps = rtol, atol, eps
 
     def check(self, objective: Interpolant) -> None:
@@ -51,14 +53,14 @@ class ODESampler(Sampler):
         if eps <= 0 and objective.interval(1e-3) != (0.0, 1.0):
             _refuse_eps(eps, f"the velocity of a {objective.prediction} on {type(objective.path).__name__}")
 
-    def states(self, objective: Interpolant, predict: Predict, draw: Draw) -> Iterator[Tensor]:
+    def states(self, objective: Interpolant, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         def velocity(time_B: Tensor, x: Tensor) -> Tensor:
             return objective.velocity(predict(x, time_B), x, time_B)
 
         yield from self._solve(velocity, draw(), *objective.interval(self.eps))
 
     def log_likelihood(
-        self, objective: Interpolant, predict: Predict, x: Tensor, draw: Draw
+        self, objective: Interpolant, predict: Predict, x: Tensor, draw: NoiseSource
     ) -> tuple[Tensor, Tensor]:
         """Follow data back to noise, and count how the flow squeezes the space around it.
 
@@ -82,7 +84,7 @@ class ODESampler(Sampler):
 
         start, end = objective.interval(self.eps)
         state_BM = torch.cat((x.flatten(1), x.new_zeros(len(x), 1)), dim=1)
-        state_BM = last(self._solve(backward, state_BM, 1 - end, 1 - start))
+        state_BM = last_state(self._solve(backward, state_BM, 1 - end, 1 - start))
         noise_BN, squeezed_B = state_BM[:, :-1], state_BM[:, -1]
         prior_B = -(noise_BN.square().sum(1) + size * math.log(2 * math.pi)) / 2
         return prior_B - squeezed_B, noise_BN.reshape(shape)
@@ -91,7 +93,7 @@ class ODESampler(Sampler):
         self, slope: Callable[[Tensor, Tensor], Tensor], x: Tensor, start: float, end: float
     ) -> Iterator[Tensor]:
         if self.method == "dopri5":
-            # torchdiffeq's one step size for a whole batch would make samples depend on their neighbours.
+            # torchdiffeq has one step size for a whole batch: samples would depend on each other.
             yield integrate(slope, x, start, end, rtol=self.rtol, atol=self.atol)
             return
         for interval in pairwise(torch.linspace(start, end, self.steps + 1, device=x.device)):
@@ -101,7 +103,7 @@ class ODESampler(Sampler):
 
 
 # How much noise is added at each time (SiT, Tab. 2): path, time, factor -> w.
-DIFFUSIONS: dict[str, Callable[[Path, Tensor, float], Tensor]] = {
+DIFFUSIONS: dict[str, Callable[[InterpolantPath, Tensor, float], Tensor]] = {
     "constant": lambda path, t, norm: torch.full_like(t, norm),
     "SBDM": lambda path, t, norm: norm * path.score_share(t),
     "sigma": lambda path, t, norm: norm * path.sigma(t),
@@ -119,12 +121,12 @@ class SDESampler(Sampler):
         method: ``euler`` (Euler-Maruyama) or ``heun``, which evaluates the network twice a step.
         steps: In all, the last step included.
         diffusion: How the noise depends on time, a name of ``DIFFUSIONS``.
-        diffusion_norm: Factor on it.
+        diffusion_norm: Factor on it, not negative.
         last_step: How the last stretch is made without noise: ``mean``: one step of the equation; ``euler``:
             one of the flow; ``tweedie``: to the expected data; None: there is none.
         last_step_size: Its length in time.
-        eps: How far to stay from times at which a conversion has no bound; None: the objective's, but at
-            least 1e-3.
+        eps: How far to stay from times at which a conversion has no bound, in [0, 0.5); None: the
+            objective's, but at least 1e-3.
 
     Raises:
         ValueError: for an unknown choice, fewer than two steps, or lengths outside of (0, 1).
@@ -132,23 +134,23 @@ class SDESampler(Sampler):
 
     objective = Interpolant
 
+    @checked
     def __init__(
         self,
         *,
         method: Literal["euler", "heun"] = "euler",
-        steps: int = 250,
+        steps: Positive = 250,
         diffusion: str = "sigma",
-        diffusion_norm: float = 1.0,
+        diffusion_norm: NotNegative = 1.0,
         last_step: Literal["mean", "euler", "tweedie"] | None = "mean",
-        last_step_size: float = 0.04,
-        eps: float | None = None,
+        last_step_size: Annotated[float, Within("(0, 1)")] = 0.04,
+        eps: Distance | None = None,
     ) -> None:
-        self.method = choose("method", method, ("euler", "heun"))
+        self.method, self.last_step = method, last_step
         self.diffusion = choose("diffusion", diffusion, list(DIFFUSIONS))
-        self.last_step = choose("last_step", last_step, ("mean", "euler", "tweedie", None))
-        if not 0 < last_step_size < 1:
-            raise ValueError(f"last_step_size must be in (0, 1), got {last_step_size}")
-        self.noisy_steps = _positive("the steps before the last_step", steps - (last_step is not None))
+        self.noisy_steps = steps - (last_step is not None)
+        if not self.noisy_steps:
+            raise ArgumentError(f"steps must be at least 2, the last one being {last_step!r}, got {steps}")
         self.diffusion_norm, self.last_step_size, self.eps = diffusion_norm, last_step_size, eps
 
     def check(self, objective: Interpolant) -> None:
@@ -157,8 +159,13 @@ class SDESampler(Sampler):
         if self._eps(objective) <= 0 and (at_end or self._unbounded_at_start(objective)):
             what = f"{self.method} without last_step" if at_end else f"{self.diffusion!r} diffusion"
             _refuse_eps(self._eps(objective), f"{what}, of a {objective.prediction},")
+        start, end = self._interval(objective)
+        if start >= end:
+            raise ArgumentError(
+                f"eps={start:g} and last_step_size={self.last_step_size:g} leave no time for other steps"
+            )
 
-    def states(self, objective: Interpolant, predict: Predict, draw: Draw) -> Iterator[Tensor]:
+    def states(self, objective: Interpolant, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         def slope(x: Tensor, t: Tensor) -> Tensor:
             output = predict(x, t)
             undone = self._diffusion(objective, t) * objective.score(output, x, t)
@@ -201,10 +208,4 @@ class SDESampler(Sampler):
 
 
 def _refuse_eps(eps: float, what: str) -> NoReturn:
-    raise ValueError(f"eps must be above 0, got {eps:g}: {what} has no bound at time 0 or 1")
-
-
-def _positive(name: str, count: int) -> int:
-    if count < 1:
-        raise ValueError(f"{name} must be at least 1, got {count}")
-    return count
+    raise ArgumentError(f"eps must be above 0, got {eps:g}: {what} has no bound at time 0 or 1")

@@ -1,4 +1,4 @@
-"""A generator of images as a model of mmengine: trained on labelled images, asked for samples of classes."""
+"""The generator as a model of mmengine: training loss, sampling, latents; and its preprocessor."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,18 +6,22 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from torch import Tensor
+from mmpretrain.models import ClsDataPreprocessor
+from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Count, checked
+from mmvisionllama.datasets.latents import CachedLatents, read_facts
+from mmvisionllama.errors import ArgumentError, SamplingError
 from mmvisionllama.generation.autoencoder import KLAutoencoder
+from mmvisionllama.generation.component_facts import differences
 from mmvisionllama.generation.diffusion import GaussianDiffusion
 from mmvisionllama.generation.flow import Interpolant
 from mmvisionllama.generation.guidance import Guidance
-from mmvisionllama.generation.latents import require_latents_of
 from mmvisionllama.generation.network import DiT
 from mmvisionllama.generation.noise import SampleNoise
 from mmvisionllama.generation.samplers import Sampler
-from mmvisionllama.models.backbone import check_keys
 from mmvisionllama.registry import MODELS, build_component
+from mmvisionllama.suggestions import check_keys, shortened
 
 
 @MODELS.register_module()
@@ -40,16 +44,17 @@ class ClassConditionalGenerator(BaseModel):
         ValueError: if the parts do not fit together.
     """
 
+    @checked
     def __init__(
         self,
-        network: dict,
-        objective: dict,
-        sampler: dict,
+        network: Component,
+        objective: Component,
+        sampler: Component,
         *,
         guidance: dict | None = None,
-        autoencoder: dict | None = None,
-        seed: int = 0,
-        data_preprocessor: dict | None = None,
+        autoencoder: Component | None = None,
+        seed: Count = 0,
+        data_preprocessor: Component | nn.Module | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
@@ -62,7 +67,7 @@ class ClassConditionalGenerator(BaseModel):
         self.seed = seed
         needed = self.objective.outputs * self.network.in_channels
         if self.network.out_channels < needed:
-            raise ValueError(
+            raise ArgumentError(
                 f"the objective needs {needed} output channels, the network has {self.network.out_channels}: "
                 "set network.learn_sigma=True, or a variance that is not learned"
             )
@@ -77,7 +82,7 @@ class ClassConditionalGenerator(BaseModel):
             return self.loss(inputs, data_samples)
         if mode == "predict":
             return self.predict(inputs, data_samples)
-        raise ValueError(f"mode must be 'loss' or 'predict', got {mode!r}")
+        raise ArgumentError(f"mode must be 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs: Tensor, data_samples: list[BaseDataElement]) -> dict[str, Tensor]:
         """Give every image a random time and noise, and a few no class; each loss is (B,).
@@ -131,22 +136,59 @@ class ClassConditionalGenerator(BaseModel):
 
         Returns:
             uint8 (B, channels, img_h, img_w).
+
+        Raises:
+            SamplingError: naming the step at which a number was not finite, and the weights that are not.
         """
         self._check_labels(label_B)
         sampler, guidance = sampler or self.sampler, guidance or self.guidance
         sampler.check(self.objective)
         shape = (self.network.in_channels, *(input_hw or self.network.input_hw))
         draw = SampleNoise(self.seed if seed is None else seed, indices, shape, label_B.device)
-        x = sampler.sample(self.objective, guidance.bind(self.network, label_B), draw)
-        return self.pixels(x if self.autoencoder is None else self.autoencoder.decode(x))
+        try:
+            x = sampler.sample(self.objective, guidance.bind(self.network, label_B), draw)
+        except SamplingError as error:
+            raise SamplingError(f"{error}. {_state_of(self.network)}") from error
+        if self.autoencoder is None:
+            return self.pixels(x)
+        img = self.autoencoder.decode(x)
+        if not img.isfinite().all():
+            raise SamplingError(
+                "after the last step, the autoencoder turned finite latents into pixels that are not finite"
+            )
+        return self.pixels(img)
 
     def check_data(self, dataset: Mapping[str, Any]) -> None:
-        """Refuse the data set of a training, given as its config, if it holds latents of others.
+        """Refuse cached latents of another autoencoder, scale or size than the model's; images pass.
+
+        Args:
+            dataset: Config of the data set of a training.
 
         Raises:
-            ValueError: if it does.
+            ValueError: saying what differs.
         """
-        require_latents_of(self, dataset)
+        while "dataset" in dataset:
+            dataset = dataset["dataset"]
+        if not str(dataset["type"]).endswith(CachedLatents.__name__):
+            return
+        root = dataset["data_root"]
+        facts = read_facts(root)
+        if self.autoencoder is None:
+            raise ArgumentError(f"{root} holds latents, but the model has no autoencoder")
+        found = differences(facts["autoencoder"], self.autoencoder.identity(), ("there", "in the model"))
+        if found:
+            raise ArgumentError(
+                f"{root} holds latents of another autoencoder ({facts['source']}): {'; '.join(found)}. Take "
+                "that one by model.autoencoder, or encode the images again by tools/cache_latents.sh"
+            )
+        wanted = [self.network.in_channels, *self.network.input_hw]
+        if facts["latent_shape"] != wanted:
+            given, needed = (" x ".join(map(str, x)) for x in (facts["latent_shape"], wanted))
+            height, width = facts["images"]["size"]
+            raise ArgumentError(
+                f"{root} holds latents of {given}, of images of {height} x {width} px; the network takes "
+                f"{needed}"
+            )
 
     def encode(self, inputs: Tensor, *, resample: bool = False) -> Tensor:
         """Turn preprocessed images, or cached latents of theirs, into what the network sees.
@@ -164,7 +206,7 @@ class ClassConditionalGenerator(BaseModel):
             x = x + deviation * torch.randn_like(x) if resample else x
         if x.shape[1] != self.network.in_channels:
             what = "the images have" if self.autoencoder is None else "the autoencoder's latents have"
-            raise ValueError(
+            raise ArgumentError(
                 f"{what} {x.shape[1]} channels, network.in_channels is {self.network.in_channels}"
             )
         return x
@@ -176,7 +218,7 @@ class ClassConditionalGenerator(BaseModel):
 
     def _labels(self, data_samples: Sequence[Any]) -> Tensor:
         label_B = torch.cat([sample.gt_label for sample in data_samples])
-        # On a GPU each step would wait for it; the tools hold all labels against the classes before a run.
+        # On a GPU each step would wait for the check; the data check has seen all labels before the run.
         if label_B.device.type == "cpu":
             self._check_labels(label_B)
         return label_B
@@ -185,4 +227,30 @@ class ClassConditionalGenerator(BaseModel):
         least, most = label_B.min().item(), label_B.max().item()
         if least < 0 or most >= self.network.num_classes:
             wrong = least if least < 0 else most
-            raise ValueError(f"labels must be in 0 .. {self.network.num_classes - 1}, got {wrong}")
+            raise ArgumentError(f"labels must be in 0 .. {self.network.num_classes - 1}, got {wrong}")
+
+
+def _state_of(network: DiT) -> str:
+    """Say which of a network's weights are not finite, if any."""
+    bad = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    if not bad:
+        return "All weights of the network are finite: try float32, other steps or less guidance"
+    return (
+        f"{len(bad)} of its {len(list(network.parameters()))} weights are not finite ({shortened(bad)}): "
+        "take another checkpoint"
+    )
+
+
+@MODELS.register_module()
+class GenerationDataPreprocessor(ClsDataPreprocessor):
+    """mmpretrain's preprocessor, which leaves latents of a cache (floating point) as they are.
+
+    Trainings read latents where validations compare with images.
+    """
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """See mmpretrain for images; of latents (2, C, H, W) make a float32 batch."""
+        if not data["inputs"][0].is_floating_point():
+            return super().forward(data, training)
+        data = self.cast_data(data)
+        return {**data, "inputs": torch.stack(tuple(data["inputs"])).float()}

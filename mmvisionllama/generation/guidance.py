@@ -1,4 +1,4 @@
-"""Classifier-free guidance: away from what the network says of no class, towards what it says of one."""
+"""Classifier-free guidance."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mmvisionllama.arguments import NotNegative, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.generation.network import DiT
-from mmvisionllama.models.backbone import choose
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy x and its times (B,) -> output of the network
 
@@ -16,16 +17,19 @@ class Guidance:
     """Bind labels, and guidance towards them, to a network.
 
     Args:
-        scale: 1 is the network itself, at no cost; above 1 classes become more typical and less diverse.
+        scale: At least 0; 1 is the network itself, at no cost; above 1 classes become more typical and less
+            diverse.
         channels: ``all``: every channel is guided; ``first_three``: the fourth latent channel is not, as in
-            the released code. Outputs that only tell a variance are never guided.
+            the released code; data of fewer channels are guided whole. Outputs that only tell a variance are
+            never guided.
 
     Raises:
         ValueError: for an unknown choice.
     """
 
-    def __init__(self, scale: float = 1.0, *, channels: Literal["all", "first_three"] = "all") -> None:
-        self.scale, self.channels = float(scale), choose("channels", channels, ("all", "first_three"))
+    @checked
+    def __init__(self, scale: NotNegative = 1.0, *, channels: Literal["all", "first_three"] = "all") -> None:
+        self.scale, self.channels = float(scale), channels
 
     def check(self, network: DiT) -> None:
         """Refuse a network that knows no "any class".
@@ -33,7 +37,7 @@ class Guidance:
         Raises: ValueError
         """
         if self.scale != 1 and network.null_label is None:
-            raise ValueError(
+            raise ArgumentError(
                 f"guidance of scale {self.scale:g} needs a network trained with label_dropout > 0; this one "
                 "has label_dropout=0, so only scale 1 is possible"
             )
@@ -44,7 +48,7 @@ class Guidance:
         if self.scale == 1:
             return lambda x, time_B: network(x, time_B, label_B)
         labels = torch.cat((label_B, torch.full_like(label_B, network.null_label)))
-        guided = network.in_channels if self.channels == "all" else 3
+        guided = network.in_channels if self.channels == "all" else min(3, network.in_channels)
 
         def predict(x: Tensor, time_B: Tensor) -> Tensor:
             toward, away = network(x.repeat(2, 1, 1, 1), time_B.repeat(2), labels).chunk(2)

@@ -1,7 +1,7 @@
-"""The one network of DiT and SiT: blocks that time and class modulate (adaLN-Zero), LLaMA's or ViT's."""
+"""The network of DiT and SiT: transformer blocks with adaLN-Zero, LLaMA's or ViT's."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from einops import rearrange
@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmvisionllama.arguments import Component, Positive, Sides, Within, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.backbone import check_keys, choose, resolve_arch
+from mmvisionllama.models.backbone import CompleteInit, resolve_arch
+from mmvisionllama.models.grids import Grid, grid_positions
 from mmvisionllama.models.layers import build_norm
-from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.models.rope import Tables
 from mmvisionllama.registry import MODELS, build_component
+from mmvisionllama.suggestions import check_keys
 
 # S to XL: VisionLLaMA, Tab. 18, which are DiT's. Tiny is ours, for pixels and demonstrations.
 ARCHS = {
@@ -35,11 +39,11 @@ _NORM = dict(type="LN", eps=1e-6, elementwise_affine=False)
 
 
 @MODELS.register_module()
-class DiT(BaseModule):
+class DiT(CompleteInit, BaseModule):
     """A diffusion transformer over patches of latents or pixels (DiT; VisionLLaMA, Sec. 3.3).
 
-    Of the frozen sine table that the release's LLaMA networks keep and never add, nothing is here, and ViT's
-    is computed: all parameters are trained, and as many as in the release (130,380,416 for DiT-LLaMA-B/4).
+    The release's LLaMA networks keep a frozen table of sines that they never add; here it is left out, and
+    that of ViT's block is computed. All parameters are trained, 130,380,416 for DiT-LLaMA-B/4 as released.
 
     Args:
         arch: A name of ``ARCHS``, or a dict with the same keys.
@@ -60,20 +64,22 @@ class DiT(BaseModule):
         ValueError: for an unknown size or block, or sides that patches do not divide.
     """
 
+    arch_zoo: ClassVar[dict[str, dict]] = ARCHS
     default_init: ClassVar[tuple[dict, ...]] = (
         dict(type="Xavier", layer="Linear", distribution="uniform", bias=0.0),
         dict(type="Normal", layer="Embedding", std=0.02),
     )
 
+    @checked
     def __init__(
         self,
         arch: str | dict = "base",
         *,
-        patch_size: int = 2,
-        input_size: int | tuple[int, int] = 32,
-        in_channels: int = 4,
-        num_classes: int = 1000,
-        label_dropout: float = 0.1,
+        patch_size: Positive = 2,
+        input_size: Sides = 32,
+        in_channels: Positive = 4,
+        num_classes: Positive = 1000,
+        label_dropout: Annotated[float, Within("[0, 1)")] = 0.1,
         learn_sigma: bool = True,
         block: Literal["llama", "vit"] | dict = "llama",
         with_cp: bool = False,
@@ -81,19 +87,15 @@ class DiT(BaseModule):
     ) -> None:
         user_cfg = init_cfg if isinstance(init_cfg, list) else [init_cfg] if init_cfg else []
         super().__init__(init_cfg=[*self.default_init, *user_cfg])
-        sizes = resolve_arch(arch, ARCHS)
+        sizes = resolve_arch(arch, self.arch_zoo)
         self.embed_dims, num_heads = sizes["embed_dims"], sizes["num_heads"]
-        if not 0 <= label_dropout < 1 or num_classes < 1:
-            raise ValueError(
-                f"need 0 <= label_dropout < 1 and num_classes >= 1, got {label_dropout} and {num_classes}"
-            )
         self.patch_size, self.in_channels, self.with_cp = patch_size, in_channels, with_cp
         self.input_hw: Grid = to_2tuple(input_size)
         self.out_channels = in_channels * (2 if learn_sigma else 1)
         self.num_classes, self.label_dropout = num_classes, label_dropout
         self.train_hw = self._grid(self.input_hw)
 
-        parts = _resolve_block(block)
+        parts = resolve_block(block)
         self.patch_embed = nn.Linear(in_channels * patch_size**2, self.embed_dims)
         self.time_embed = TimeEmbed(self.embed_dims)
         self.label_embed = nn.Embedding(num_classes + (label_dropout > 0), self.embed_dims)
@@ -128,13 +130,18 @@ class DiT(BaseModule):
         Returns:
             (B, out_channels, height, width), the dtype of ``x``.
         """
+        if x.ndim != 4 or x.shape[1] != self.in_channels or not x.shape[:1] == time_B.shape == label_B.shape:
+            raise ArgumentError(
+                f"DiT: x takes (B, {self.in_channels}, height, width) with B times and B labels, got "
+                f"{', '.join(str(tuple(given.shape)) for given in (x, time_B, label_B))}"
+            )
         hw, side = self._grid(x.shape[2:]), self.patch_size
         patch_BNE = rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=side, q=side)
         token = self.patch_embed(patch_BNE).to(x.dtype)
         late = self.pos_embed is not None and self.pos_embed.after_first_block
         if self.pos_embed is not None and not late:
             token = self.pos_embed(token, hw)
-        condition_BD = self.time_embed(time_B) + self.label_embed(label_B)
+        condition_BD = self.time_embed(time_B, x.dtype) + self.label_embed(label_B)
         tables = self._tables(hw, x.device)
         for i, block in enumerate(self.blocks):
             token = self._run(block, token, condition_BD, hw, tables)
@@ -144,8 +151,10 @@ class DiT(BaseModule):
         return rearrange(out_BNE, "b (h w) (p q c) -> b c (h p) (w q)", h=hw[0], p=side, q=side)
 
     def _grid(self, sides: tuple[int, int]) -> Grid:
-        if min(sides) < self.patch_size or any(side % self.patch_size for side in sides):
-            raise ValueError(f"an input of {tuple(sides)} is no whole number of patches of {self.patch_size}")
+        if any(side < self.patch_size or side % self.patch_size for side in sides):
+            raise ArgumentError(
+                f"an input of {tuple(sides)} is no whole number of patches of {self.patch_size}"
+            )
         return sides[0] // self.patch_size, sides[1] // self.patch_size
 
     def _tables(self, hw: Grid, device: torch.device) -> Tables | None:
@@ -159,9 +168,10 @@ class DiT(BaseModule):
         return block(*args)
 
 
-def _resolve_block(block: str | dict) -> dict[str, dict | None]:
+def resolve_block(block: str | dict) -> dict[str, dict | None]:
+    """Return the components of a block by its name, or LLaMA's with some replaced."""
     if isinstance(block, str):
-        return BLOCKS[choose("block", block, list(BLOCKS))]
+        return BLOCKS[block]
     check_keys("block", block, list(BLOCKS["llama"]))
     return BLOCKS["llama"] | block
 
@@ -171,22 +181,25 @@ class TimeEmbed(BaseModule):
 
     num_waves = 128
 
-    def __init__(self, embed_dims: int) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive) -> None:
         super().__init__(init_cfg=dict(type="Normal", layer="Linear", std=0.02))
         self.up = nn.Linear(2 * self.num_waves, embed_dims)
         self.down = nn.Linear(embed_dims, embed_dims)
 
-    def forward(self, time_B: Tensor) -> Tensor:
+    def forward(self, time_B: Tensor, dtype: torch.dtype) -> Tensor:
+        """Embed times, (B, D), from waves of a dtype, which is that of the network's input."""
         index = torch.arange(self.num_waves, device=time_B.device, dtype=torch.float32)
         angle = time_B.float()[:, None] * (-math.log(10000.0) * index / self.num_waves).exp()
-        waves = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.up.weight.dtype)
+        waves = torch.cat((angle.cos(), angle.sin()), dim=-1).to(dtype)
         return self.down(F.silu(self.up(waves)))
 
 
 class Modulation(BaseModule):
     """Shifts, scales and gates from the condition, (B, 1, D) each; all 0 at first (adaLN-Zero)."""
 
-    def __init__(self, embed_dims: int, count: int) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive, count: Positive) -> None:
         super().__init__(init_cfg=dict(type="Constant", layer="Linear", val=0.0))
         self.count = count
         self.linear = nn.Linear(embed_dims, count * embed_dims)
@@ -198,7 +211,8 @@ class Modulation(BaseModule):
 class AdaLNBlock(BaseModule):
     """Attention and feed-forward whose norms and gates the condition sets (DiT, Fig. 3)."""
 
-    def __init__(self, embed_dims: int, num_heads: int, ffn: dict) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive, num_heads: Positive, ffn: Component) -> None:
         super().__init__()
         self.norm1 = build_norm(_NORM, embed_dims)
         self.attn = RotaryAttention(embed_dims, num_heads)
@@ -215,7 +229,8 @@ class AdaLNBlock(BaseModule):
 class AdaLNHead(BaseModule):
     """The modulated norm and the linear layer that end the network; 0 at first."""
 
-    def __init__(self, embed_dims: int, out_dims: int) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive, out_dims: Positive) -> None:
         super().__init__(init_cfg=dict(type="Constant", layer="Linear", val=0.0))
         self.norm = build_norm(_NORM, embed_dims)
         self.modulation = Modulation(embed_dims, 2)

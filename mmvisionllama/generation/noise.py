@@ -1,10 +1,12 @@
-"""Random numbers that belong to a sample, whatever else is in its batch."""
+"""Random numbers per sample, from seed and index alone, whatever else is in the batch."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from mmvisionllama.arguments import Count, Positive, checked
 
 
 class SampleNoise:
@@ -18,15 +20,14 @@ class SampleNoise:
         shape: Of one sample: (channels, height, width).
     """
 
+    @checked
     def __init__(
         self,
-        seed: int,
-        indices: Sequence[int],
-        shape: Sequence[int],
+        seed: Count,
+        indices: Sequence[Count],
+        shape: Sequence[Positive],
         device: torch.device | str | None = None,
     ) -> None:
-        if seed < 0 or any(index < 0 for index in indices):
-            raise ValueError(f"seed and indices must not be negative, got {seed} and {list(indices)}")
         self.shape, self.device = tuple(shape), device
         # numpy's, because torch's generator on the CPU keeps 32 bits of a seed: of 50,000 samples two would
         # probably be the same.

@@ -1,4 +1,4 @@
-"""From noise to samples: what all samplers are, and those of Gaussian diffusion."""
+"""Base class of samplers, and the samplers of Gaussian diffusion: DDPM and DDIM."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mmvisionllama.generation.diffusion import GaussianDiffusion, NoiseSchedule, Reverse
+from mmvisionllama.arguments import Positive, Share, checked
+from mmvisionllama.errors import ArgumentError, SamplingError
+from mmvisionllama.generation.diffusion import GaussianDiffusion, NoiseSchedule, ReverseStep
 from mmvisionllama.generation.guidance import Predict
-from mmvisionllama.models.backbone import choose
 from mmvisionllama.registry import MODELS
 
-Draw = Callable[[], Tensor]  # the next normal numbers of every sample; the first are where sampling starts
+# Gives the next normal numbers of every sample; the first ones are where sampling starts.
+NoiseSource = Callable[[], Tensor]
 
 
 class Sampler:
@@ -21,27 +23,60 @@ class Sampler:
     objective: ClassVar[type]  # what the network must have been trained for
 
     def check(self, objective: Any) -> None:
-        """Refuse an objective that this sampler does not know, or steps that it can't make of it.
+        """Refuse an objective that this sampler does not know, or steps that it cannot make of it.
 
         Raises: ValueError
         """
         if not isinstance(objective, self.objective):
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__} samples networks trained with {self.objective.__name__}, the "
                 f"objective is {type(objective).__name__}"
             )
 
-    def states(self, objective: Any, predict: Predict, draw: Draw) -> Iterator[Tensor]:
+    def states(self, objective: Any, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         """Yield the batch after every step."""
         raise NotImplementedError
 
-    def sample(self, objective: Any, predict: Predict, draw: Draw) -> Tensor:
-        """Give the batch after the last step."""
-        return last(self.states(objective, predict, draw))
+    def sample(self, objective: Any, predict: Predict, draw: NoiseSource) -> Tensor:
+        """Give the batch after the last step.
+
+        After every step, one number comes from the device to say whether all of the network's outputs and of
+        the batch are finite: the price is a reduction over both and one wait a step.
+
+        Raises:
+            SamplingError: naming the first step at which they are not.
+        """
+        watched = _Watched(predict)
+        for number, x in enumerate(self.states(objective, watched, draw), start=1):
+            if not (watched.finite & x.isfinite().all()):
+                raise SamplingError(
+                    f"step {number} of {type(self).__name__}, time {watched.time:g}: "
+                    + ("the sample is not finite" if watched.finite else "the network's output is not finite")
+                )
+        return x
 
 
-def last(states: Iterator[Tensor]) -> Tensor:
-    """Give the last of some states, and keep no other."""
+class _Watched:
+    """A network that notes, on its device, whether all that it gave is finite, and its last time."""
+
+    def __init__(self, predict: Predict) -> None:
+        self.predict = predict
+        self.finite: Tensor | bool = True
+        self.time_B: Tensor | None = None
+
+    def __call__(self, x: Tensor, time_B: Tensor) -> Tensor:
+        output = self.predict(x, time_B)
+        self.finite = output.isfinite().all() & self.finite
+        self.time_B = time_B
+        return output
+
+    @property
+    def time(self) -> float:
+        return self.time_B.max().item()
+
+
+def last_state(states: Iterator[Tensor]) -> Tensor:
+    """Return the last state without keeping the others in memory."""
     return deque(states, maxlen=1).pop()
 
 
@@ -51,24 +86,25 @@ class DDPMSampler(Sampler):
 
     Args:
         steps: How many of the training's steps to take.
-        spacing: ``even``: both ends and what lies evenly between them; ``stride``: every n-th step from 0 on,
-            as in DDIM, where such a whole n gives ``steps``.
+        spacing: ``even``: both ends and what lies evenly between them, of one step the end in the noise;
+            ``stride``: every n-th step from 0 on, as in DDIM, where such a whole n gives ``steps``, which are
+            two at least.
         clip: Hold the predicted data in [-1, 1] at every step: for pixels, not for latents.
     """
 
     objective = GaussianDiffusion
 
+    @checked
     def __init__(
-        self, *, steps: int = 250, spacing: Literal["even", "stride"] = "even", clip: bool = False
+        self, *, steps: Positive = 250, spacing: Literal["even", "stride"] = "even", clip: bool = False
     ) -> None:
-        self.steps, self.clip = steps, clip
-        self.spacing = choose("spacing", spacing, ("even", "stride"))
+        self.steps, self.spacing, self.clip = steps, spacing, clip
 
     def check(self, objective: GaussianDiffusion) -> None:
         super().check(objective)
         spaced_steps(len(objective.schedule), self.steps, self.spacing)
 
-    def states(self, objective: GaussianDiffusion, predict: Predict, draw: Draw) -> Iterator[Tensor]:
+    def states(self, objective: GaussianDiffusion, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         kept = spaced_steps(len(objective.schedule), self.steps, self.spacing)
         schedule = objective.schedule.respaced(kept)
         x = draw()
@@ -76,37 +112,40 @@ class DDPMSampler(Sampler):
             step_B = torch.full((len(x),), step, device=x.device)
             output = predict(x, torch.full_like(step_B, int(schedule.time_T[step])))
             reverse = objective.reverse(output, x, step_B, schedule=schedule, clip=self.clip)
-            x = self._back(x, reverse, schedule, step, draw)
+            x = self._step_back(x, reverse, schedule, step, draw)
             yield x
 
-    def _back(self, x: Tensor, reverse: Reverse, schedule: NoiseSchedule, step: int, draw: Draw) -> Tensor:
+    def _step_back(
+        self, x: Tensor, reverse: ReverseStep, schedule: NoiseSchedule, step: int, draw: NoiseSource
+    ) -> Tensor:
         """Take one step back."""
         return reverse.mean + (reverse.log_variance / 2).exp() * draw() if step else reverse.mean
 
 
 @MODELS.register_module()
 class DDIMSampler(DDPMSampler):
-    """Sampling with as little randomness as wanted (DDIM, Eq. 12).
+    """Sampling with a chosen amount of randomness (DDIM, Eq. 12).
 
     Args:
         eta: 0: none; 1: as much as DDPM.
         steps: See :class:`DDPMSampler`, as for the others.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        steps: int = 50,
-        eta: float = 0.0,
+        steps: Positive = 50,
+        eta: Share = 0.0,
         spacing: Literal["even", "stride"] = "even",
         clip: bool = False,
     ) -> None:
         super().__init__(steps=steps, spacing=spacing, clip=clip)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta must be in [0, 1], got {eta}")
         self.eta = eta
 
-    def _back(self, x: Tensor, reverse: Reverse, schedule: NoiseSchedule, step: int, draw: Draw) -> Tensor:
+    def _step_back(
+        self, x: Tensor, reverse: ReverseStep, schedule: NoiseSchedule, step: int, draw: NoiseSource
+    ) -> Tensor:
         signal, before = (float(table[step]) for table in (schedule.signal_T, schedule.signal_before_T))
         noise = (x - signal**0.5 * reverse.clean) / (1 - signal) ** 0.5
         deviation = self.eta * ((1 - before) / (1 - signal) * (1 - signal / before)) ** 0.5
@@ -115,17 +154,25 @@ class DDIMSampler(DDPMSampler):
 
 
 def spaced_steps(total: int, steps: int, spacing: Literal["even", "stride"] = "even") -> list[int]:
-    """Choose some of a training's steps, ascending.
+    """Choose some of a training's steps, ascending. Sampling starts with noise, so the last is near its end.
 
     Raises:
-        ValueError: if there are not as many, or no stride gives their number.
+        ArgumentError: if there are not as many, no stride gives their number, or it is the step of least
+            noise alone.
     """
     if not 1 <= steps <= total:
-        raise ValueError(f"steps must be in 1 .. {total}, the steps of the training; got {steps}")
+        raise ArgumentError(f"steps must be in 1 .. {total}, the steps of the training; got {steps}")
     if spacing == "even":
-        return [round(i * (total - 1) / max(steps - 1, 1)) for i in range(steps)]
+        return [round(i * (total - 1) / (steps - 1)) for i in range(steps)] if steps > 1 else [total - 1]
+    if steps == 1:
+        raise ArgumentError(
+            "steps=1 with spacing='stride' is the step of least noise alone, which leaves noise as it is: "
+            "take spacing='even', whose one step is the last"
+        )
     strides = {len(range(0, total, stride)): stride for stride in range(total, 0, -1)}
     if steps not in strides:
         near = sorted(sorted(strides, key=lambda count: abs(count - steps))[:2])
-        raise ValueError(f"no stride over {total} steps gives {steps} of them; the nearest are {near}")
+        raise ArgumentError(
+            f"no stride over {total} steps gives steps={steps} of them; the nearest are {near}"
+        )
     return list(range(0, total, strides[steps]))

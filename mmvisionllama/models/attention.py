@@ -3,18 +3,25 @@
 from collections.abc import Iterable
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from mmvisionllama.models.rope import Grid, RoPE2D, Tables, rotate_pairs, summary_positions
+from mmvisionllama.arguments import Positive, checked
+from mmvisionllama.errors import ArgumentError
+from mmvisionllama.models.grids import Grid, grid_positions, holds, is_free, padding, squares, window_places
+from mmvisionllama.models.rope import RoPE2D, Tables, rotate_pairs, summary_positions
 
 
-def scaled_dot_product(q_BNAK: Tensor, k_BMGK: Tensor, v_BMGK: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend and merge the heads: (B, N, D). ``mask`` is True where a key may be seen."""
+def scaled_dot_product(
+    q_BNAK: Tensor, k_BMGK: Tensor, v_BMGK: Tensor, mask: Tensor | None = None, *, grouped: bool = False
+) -> Tensor:
+    """Attend and merge the heads: (B, N, D).
+
+    Args:
+        mask: True where a key may be seen.
+        grouped: Several heads share keys and values.
+    """
     q, k, v = (x.transpose(1, 2) for x in (q_BNAK, k_BMGK, v_BMGK))
-    grouped = q.shape[1] != k.shape[1]
     out_BANK = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
     return out_BANK.transpose(1, 2).flatten(2)
 
@@ -44,23 +51,25 @@ class RotaryAttention(nn.Module):
         ValueError: if ``embed_dims`` is not divisible by ``num_heads``, or ``num_heads`` by ``num_kv_heads``.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
-        num_heads: int,
+        embed_dims: Positive,
+        num_heads: Positive,
         *,
-        num_kv_heads: int | None = None,
+        num_kv_heads: Positive | None = None,
         qkv_bias: bool = True,
         proj_bias: bool = True,
     ) -> None:
         super().__init__()
         if embed_dims % num_heads:
-            raise ValueError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
+            raise ArgumentError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
         kv_heads = num_kv_heads or num_heads
         if num_heads % kv_heads:
-            raise ValueError(f"num_heads {num_heads} is not divisible by num_kv_heads {num_kv_heads}")
+            raise ArgumentError(f"num_heads {num_heads} is not divisible by num_kv_heads {num_kv_heads}")
         self.heads = (num_heads, kv_heads, kv_heads)  # of queries, keys, values
-        self.head_dims = embed_dims // num_heads
+        # Not asked of shapes, which a tracer turns into tensors.
+        self.grouped, self.head_dims = kv_heads < num_heads, embed_dims // num_heads
         self.qkv_bias = qkv_bias
         self._project_inputs(embed_dims)
         self.proj = nn.Linear(embed_dims, embed_dims, bias=proj_bias)
@@ -75,16 +84,20 @@ class RotaryAttention(nn.Module):
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         return self.proj(self._attend(x, tables))
 
-    def _attend(self, x: Tensor, tables: Tables | None, mask: Tensor | None = None) -> Tensor:
+    def project(self, x: Tensor, tables: Tables | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Make queries (B, N, A, K), keys and values (B, N, G, K) of tokens; the first two are rotated."""
         qkv_BNAK = self.qkv(x).unflatten(-1, (sum(self.heads), self.head_dims))
         if tables and tables[0] is tables[1] and tables[0].cos.shape[-2] == 1:
             qk_BNAK, v_BNGK = qkv_BNAK.split((sum(self.heads[:2]), self.heads[2]), dim=2)
             q_BNAK, k_BNGK = rotate_pairs(qk_BNAK, tables[0]).split(self.heads[:2], dim=2)
-        else:
-            q_BNAK, k_BNGK, v_BNGK = qkv_BNAK.split(self.heads, dim=2)
-            if tables:
-                q_BNAK, k_BNGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BNGK, tables[1])
-        return scaled_dot_product(q_BNAK, k_BNGK, v_BNGK, mask)
+            return q_BNAK, k_BNGK, v_BNGK
+        q_BNAK, k_BNGK, v_BNGK = qkv_BNAK.split(self.heads, dim=2)
+        if tables:
+            q_BNAK, k_BNGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BNGK, tables[1])
+        return q_BNAK, k_BNGK, v_BNGK
+
+    def _attend(self, x: Tensor, tables: Tables | None, mask: Tensor | None = None) -> Tensor:
+        return scaled_dot_product(*self.project(x, tables), mask, grouped=self.grouped)
 
 
 class WindowAttention(RotaryAttention):
@@ -95,11 +108,12 @@ class WindowAttention(RotaryAttention):
         mask_padding: Hide padded tokens. The release lets them act as keys that carry the bias alone.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
-        num_heads: int,
-        window_size: int,
+        embed_dims: Positive,
+        num_heads: Positive,
+        window_size: Positive,
         *,
         mask_padding: bool = True,
         **kwargs: object,
@@ -113,27 +127,56 @@ class WindowAttention(RotaryAttention):
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         side = self.window_size
-        down, right = -hw[0] % side, -hw[1] % side
-        if hw == (side, side):
+        if holds(hw[0] == side) and holds(hw[1] == side):
             return super().forward(x, hw, tables)
+        if is_free(hw):
+            return self.proj(self._gathered(x, hw, tables))
+        down, right = padding(hw, side)
+        padded = not (holds(down == 0) and holds(right == 0))
         map_BHWD = x.unflatten(1, hw)
-        if down or right:
+        if padded:
             map_BHWD = F.pad(map_BHWD, (0, 0, 0, right, 0, down))
-        window = rearrange(map_BHWD, "b (y s) (x t) d -> (b y x) (s t) d", s=side, t=side)
-        mask = self._padding_mask(x, hw) if self.mask_padding and (down or right) else None
+        window = self._windows(map_BHWD)
+        mask = self._padding_mask(x, hw) if self.mask_padding and padded else None
         window = self._attend(window, tables, mask)
-        rows = (hw[0] + down) // side
-        map_BHWD = rearrange(
-            window, "(b y x) (s t) d -> b (y s) (x t) d", b=x.shape[0], y=rows, s=side, t=side
-        )
-        return self.proj(map_BHWD[:, : hw[0], : hw[1]].flatten(1, 2))
+        rows, cols = squares(hw, side)
+        map_BYXSTD = window.unflatten(1, (side, side)).unflatten(0, (x.shape[0], rows, cols))
+        map_BHWD = map_BYXSTD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        if padded:
+            map_BHWD = map_BHWD[:, : hw[0], : hw[1]]
+        return self.proj(map_BHWD.flatten(1, 2))
+
+    def _windows(self, map_BHWD: Tensor) -> Tensor:
+        """Cut a map of whole windows into them: (B x windows, S x S, D)."""
+        rows, cols = (n // self.window_size for n in map_BHWD.shape[1:3])
+        side = self.window_size
+        map_BYSXTD = map_BHWD.unflatten(2, (cols, side)).unflatten(1, (rows, side))
+        return map_BYSXTD.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
     def _padding_mask(self, x: Tensor, hw: Grid) -> Tensor:
         """Give (B x windows, 1, 1, S x S): True where a token is real."""
-        side = self.window_size
-        rows, cols = (torch.arange(-(-n // side) * side, device=x.device) < n for n in hw)
-        real = rearrange(rows[:, None] & cols, "(y s) (x t) -> (y x) 1 1 (s t)", s=side, t=side)
-        return real.repeat(x.shape[0], 1, 1, 1)
+        padded_hw = tuple(n * self.window_size for n in squares(hw, self.window_size))
+        column_N, row_N = grid_positions(padded_hw, x.device).unbind(-1)
+        real_N = (column_N < hw[1]) & (row_N < hw[0])
+        real_W1S = self._windows(real_N.unflatten(0, padded_hw)[None, ..., None]).transpose(1, 2)
+        return real_W1S[:, None].repeat(x.shape[0], 1, 1, 1)
+
+    def _gathered(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        """Do the same for sides that a graph leaves free.
+
+        A reshape would ask whether there is one window in a row, and so make the graph one for this answer.
+        """
+        token_WS, place_N = window_places(hw, self.window_size, x.device)
+        place_BMD = F.pad(x, (0, 0, 0, 1)).index_select(1, token_WS.flatten())  # padding: the zero at the end
+        window = place_BMD.unflatten(1, token_WS.shape).flatten(0, 1)
+        mask = None
+        if self.mask_padding:
+            real_WS = token_WS < hw[0] * hw[1]
+            seen_WS = real_WS | ~real_WS.any(dim=1, keepdim=True)  # of padding alone there is no softmax
+            mask = seen_WS[:, None, None].repeat(x.shape[0], 1, 1, 1)
+        window = self._attend(window, tables, mask)
+        place_BMD = window.unflatten(0, (x.shape[0], token_WS.shape[0])).flatten(1, 2)
+        return place_BMD.index_select(1, place_N)
 
 
 class SubsampledAttention(RotaryAttention):
@@ -145,18 +188,17 @@ class SubsampledAttention(RotaryAttention):
             convolutions and left out of means, so that no token is lost.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
-        num_heads: int,
-        ratio: int,
+        embed_dims: Positive,
+        num_heads: Positive,
+        ratio: Positive,
         *,
         summary: Literal["conv", "depthwise", "mean"] = "conv",
         **kwargs: object,
     ) -> None:
         super().__init__(embed_dims, num_heads, **kwargs)
-        if summary not in ("conv", "depthwise", "mean"):
-            raise ValueError(f"summary must be conv, depthwise or mean, got {summary!r}")
         self.ratio = ratio
         if ratio == 1:
             return
@@ -183,13 +225,14 @@ class SubsampledAttention(RotaryAttention):
         k_BMGK, v_BMGK = kv_BMGK.split(self.heads[1:], dim=2)
         if tables:
             q_BNAK, k_BMGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BMGK, tables[1])
-        return self.proj(scaled_dot_product(q_BNAK, k_BMGK, v_BMGK))
+        return self.proj(scaled_dot_product(q_BNAK, k_BMGK, v_BMGK, grouped=self.grouped))
 
     def _summarise(self, x: Tensor, hw: Grid) -> Tensor:
         if self.ratio == 1:
             return x
         map_BDHW = x.transpose(1, 2).unflatten(2, hw)
-        down, right = (-n % self.ratio for n in hw)
-        if isinstance(self.summary, nn.Conv2d) and (down or right):
+        down, right = padding(hw, self.ratio)
+        padded = not (holds(down == 0) and holds(right == 0))
+        if isinstance(self.summary, nn.Conv2d) and padded:
             map_BDHW = F.pad(map_BDHW, (0, right, 0, down))
         return self.norm(self.summary(map_BDHW).flatten(2).transpose(1, 2))

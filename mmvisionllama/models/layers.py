@@ -1,20 +1,37 @@
-"""The VisionLLaMA block and what it is made of: feed-forwards, norms, absolute positions."""
+"""The VisionLLaMA block; feed-forwards, norms and absolute positions."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer  # noqa: F401  (registers 'LN' and its kin in mmengine's root)
 from mmcv.cnn.bricks import DropPath
+from mmcv.cnn.bricks.transformer import PatchEmbed as HostPatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Positive, PositiveNumber, Within, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
+from mmvisionllama.models.rope import Tables
 from mmvisionllama.registry import MODELS, build_component
 
 MODELS.register_module("RMSNorm", module=nn.RMSNorm)
+
+
+class PatchEmbed(HostPatchEmbed):
+    """mmcv's patch embedding, which pads at the bottom and right, whatever sizes a graph leaves free."""
+
+    def forward(self, img: Tensor) -> tuple[Tensor, Grid]:
+        """Map (B, C, img_h, img_w) to (B, N, D), and tell the grid of tokens."""
+        (side, _), img_hw = self.projection.kernel_size, img.shape[2:]
+        down, right = padding(img_hw, side)
+        if not holds(down == 0) or not holds(right == 0):
+            img = F.pad(img, (0, right, 0, down))
+        x = self.projection(img).flatten(2).transpose(1, 2)
+        return x if self.norm is None else self.norm(x), squares(img_hw, side)
 
 
 def build_norm(norm_cfg: dict, embed_dims: int) -> nn.Module:
@@ -32,13 +49,14 @@ class SwiGLU(nn.Module):
         bias: Biases on all three; the paper has none, the released MAE encoders do.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
+        embed_dims: Positive,
         *,
-        hidden_dims: int | None = None,
-        expand: float = 4.0,
-        multiple_of: int = 256,
+        hidden_dims: Positive | None = None,
+        expand: PositiveNumber = 4.0,
+        multiple_of: Positive = 256,
         bias: bool = False,
     ) -> None:
         super().__init__()
@@ -49,7 +67,8 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        gated = _silu_gate if torch.compiler.is_compiling() else _SiLUGate.apply
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        gated = _silu_gate if traced else _SiLUGate.apply
         return self.down(gated(self.gate(x), self.up(x)))
 
 
@@ -60,19 +79,39 @@ def _silu_gate(gate: Tensor, up: Tensor) -> Tensor:
 class _SiLUGate(torch.autograd.Function):
     """`_silu_gate` without a compiler: keeps its inputs alone, and makes SiLU anew in the backward pass."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
+    def forward(gate: Tensor, up: Tensor) -> Tensor:
         return F.silu(gate).mul_(up)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    def setup_context(
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor
+    ) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, up = ctx.saved_tensors
+        if torch.is_grad_enabled():  # it is differentiated again, which nothing done in place can be
+            return grad * up * _silu_slope(gate), grad * F.silu(gate)
         grad_up = F.silu(gate).mul_(grad)
         grad_gate = grad * up
         torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
         return grad_gate, grad_up
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, gate_slope: Tensor, up_slope: Tensor) -> Tensor:
+        """Give the derivative along a direction."""
+        gate, up = ctx.saved_tensors
+        return gate_slope * _silu_slope(gate) * up + F.silu(gate) * up_slope
+
+
+def _silu_slope(x: Tensor) -> Tensor:
+    share = x.sigmoid()
+    return share * (1 + x * (1 - share))
 
 
 @MODELS.register_module()
@@ -84,20 +123,19 @@ class GELUFFN(nn.Module):
         approximate: ``none``, or ``tanh`` as in DiT and SiT.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
+        embed_dims: Positive,
         *,
-        hidden_dims: int | None = None,
-        expand: float = 4.0,
+        hidden_dims: Positive | None = None,
+        expand: PositiveNumber = 4.0,
         bias: bool = True,
         approximate: Literal["none", "tanh"] = "none",
     ) -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
         self.approximate = approximate
-        hidden_dims = hidden_dims or int(expand * embed_dims)
+        hidden_dims = hidden_dims or max(int(expand * embed_dims), 1)
         self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
@@ -114,29 +152,36 @@ class VisionLLaMABlock(nn.Module):
         drop_path_branches: Which of ``attn`` and ``ffn`` it may skip.
     """
 
+    @checked
     def __init__(
         self,
-        embed_dims: int,
+        embed_dims: Positive,
         attn: RotaryAttention,
         *,
-        ffn: dict,
-        norm_cfg: dict,
+        ffn: Component,
+        norm_cfg: Component,
         layer_scale: float | None,
-        drop_path: float,
-        drop_path_branches: Collection[str],
+        drop_path: Annotated[float, Within("[0, 1)")],
+        drop_path_branches: Collection[Literal["attn", "ffn"]],
     ) -> None:
         super().__init__()
         self.norm1 = build_norm(norm_cfg, embed_dims)
         self.attn = attn
         self.norm2 = build_norm(norm_cfg, embed_dims)
         self.ffn = build_component(ffn, embed_dims=embed_dims)
+        self.layer_scale = layer_scale
         for name in ("gamma1", "gamma2"):
-            gamma = (
-                None if layer_scale is None else nn.Parameter(torch.full((embed_dims,), float(layer_scale)))
-            )
+            gamma = None if layer_scale is None else nn.Parameter(torch.empty(embed_dims))
             self.register_parameter(name, gamma)
+        self.reset_parameters()
         self.drop_attn = DropPath(drop_path if "attn" in drop_path_branches else 0.0)
         self.drop_ffn = DropPath(drop_path if "ffn" in drop_path_branches else 0.0)
+
+    def reset_parameters(self) -> None:
+        """Set LayerScale to its initial value."""
+        for gamma in (self.gamma1, self.gamma2):
+            if gamma is not None:
+                nn.init.constant_(gamma, self.layer_scale)
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         x = self._residual(x, self.drop_attn(self.attn(self.norm1(x), hw, tables)), self.gamma1)
@@ -156,15 +201,20 @@ class LearnedPosEmbed(nn.Module):
 
     after_first_block = False
 
-    def __init__(self, embed_dims: int, train_hw: Grid) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive, train_hw: tuple[Positive, Positive]) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, embed_dims, *train_hw))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         nn.init.trunc_normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor, hw: Grid) -> Tensor:
         table_1DHW = self.weight
-        if table_1DHW.shape[2:] != hw:
-            table_1DHW = F.interpolate(table_1DHW.float(), hw, mode="bicubic", align_corners=False)
+        if not holds(table_1DHW.shape[2] == hw[0]) or not holds(table_1DHW.shape[3] == hw[1]):
+            precise = torch.promote_types(table_1DHW.dtype, torch.float32)
+            table_1DHW = F.interpolate(table_1DHW.to(precise), hw, mode="bicubic", align_corners=False)
         return x + table_1DHW.flatten(2).transpose(1, 2).to(x.dtype)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
@@ -188,10 +238,17 @@ class SinCosPosEmbed(nn.Module):
 
     after_first_block = False
 
-    def __init__(self, embed_dims: int, train_hw: Grid, *, temperature: float = 10000.0) -> None:
+    @checked
+    def __init__(
+        self,
+        embed_dims: Positive,
+        train_hw: tuple[Positive, Positive],
+        *,
+        temperature: PositiveNumber = 10000.0,
+    ) -> None:
         super().__init__()
         if embed_dims % 4:
-            raise ValueError(f"SinCosPosEmbed needs embed_dims divisible by 4, got {embed_dims}")
+            raise ArgumentError(f"SinCosPosEmbed needs embed_dims divisible by 4, got {embed_dims}")
         self.quarter, self.temperature = embed_dims // 4, float(temperature)
 
     def forward(self, x: Tensor, hw: Grid) -> Tensor:
@@ -208,7 +265,8 @@ class PEG(BaseModule):
 
     after_first_block = True
 
-    def __init__(self, embed_dims: int, train_hw: Grid) -> None:
+    @checked
+    def __init__(self, embed_dims: Positive, train_hw: tuple[Positive, Positive]) -> None:
         # Twins' fan-out counts one group, which is what fan-in is here; mmengine's fan-out counts them all.
         super().__init__(init_cfg=dict(type="Kaiming", layer="Conv2d", mode="fan_in"))
         self.conv = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims)

@@ -1,4 +1,4 @@
-"""Losses that the hosts do not have."""
+"""Binary cross-entropy of DeiT III."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

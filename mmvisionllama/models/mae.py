@@ -1,26 +1,29 @@
 """The masked encoder of MAE pre-training."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Within, checked
+from mmvisionllama.errors import ArgumentError
+from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.layers import build_norm
-from mmvisionllama.models.rope import grid_positions
 from mmvisionllama.models.visionllama import VisionLLaMA
 from mmvisionllama.registry import MODELS
 
 
 def count_kept(num_patches: int, mask_ratio: float) -> int:
-    """Give the number of patches that masking leaves of an image.
+    """Give the number of patches that masking leaves of an image, the nearest whole one.
 
     Raises:
         ValueError: if it hides none or keeps none.
     """
-    kept = int(num_patches * (1 - mask_ratio))
-    if not 0 < mask_ratio < 1 or not kept:
-        raise ValueError(
-            f"mask_ratio must be in (0, 1) and keep a token: {mask_ratio} of {num_patches} leaves {kept}"
+    # Not the floor, which the rounding of 1 - 0.9 takes to 9 of 100 and to 0 of 10.
+    kept = round(num_patches * (1 - mask_ratio)) if 0 < mask_ratio < 1 else 0
+    if not 0 < kept < num_patches:
+        raise ArgumentError(
+            f"mask_ratio must be in (0, 1), hide and keep a patch: {mask_ratio} of {num_patches} keeps {kept}"
         )
     return kept
 
@@ -42,25 +45,40 @@ class MAEVisionLLaMA(VisionLLaMA):
         ValueError: if no token is kept, or for an option that needs the whole map (windows, PEG).
     """
 
-    default_init = (*VisionLLaMA.default_init, dict(type="Xavier", layer="Conv2d", distribution="uniform"))
+    default_init = (dict(type="Xavier", layer="Linear", distribution="uniform"),)
 
+    @checked
     def __init__(
         self,
         arch: str | dict = "base",
         *,
-        mask_ratio: float = 0.75,
-        norm_cfg: dict = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
+        mask_ratio: Annotated[float, Within("(0, 1)")] = 0.75,
+        norm_cfg: Component = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
         layer_scale: float | None = None,
         **kwargs: Any,
     ) -> None:
-        fixed = dict(out_type="raw", out_norm="none", with_cls_token=False)
-        super().__init__(arch, norm_cfg=norm_cfg, layer_scale=layer_scale, **fixed, **kwargs)
+        super().__init__(
+            arch,
+            norm_cfg=norm_cfg,
+            layer_scale=layer_scale,
+            out_type="raw",
+            out_norm="none",
+            with_cls_token=False,
+            **kwargs,
+        )
         self.num_patches = self.train_hw[0] * self.train_hw[1]
         self.mask_ratio, self.num_kept = mask_ratio, count_kept(self.num_patches, mask_ratio)
         if self.window or (self.pos_embed is not None and self.pos_embed.after_first_block):
-            raise ValueError("windows and PEG need every patch, a masked encoder sees only some")
+            raise ArgumentError("windows and PEG need every patch, a masked encoder sees only some")
         self.norm = build_norm(norm_cfg, self.embed_dims)
-        self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, self.embed_dims))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw class token and patch embedding as MAE does: the latter as the linear layer that it is."""
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        weight = self.patch_embed.projection.weight
+        nn.init.xavier_uniform_(weight.detach().view(len(weight), -1))
 
     def forward(self, img: Tensor, mask: bool | None = True) -> tuple[Tensor, ...]:
         """Encode what a random mask leaves of each image; without ``mask``, act as :class:`VisionLLaMA`.
@@ -76,7 +94,7 @@ class MAEVisionLLaMA(VisionLLaMA):
             return super().forward(img)
         x, hw = self._embed(img)
         if hw != self.train_hw:
-            raise ValueError(
+            raise ArgumentError(
                 f"the masked encoder was built for {self.train_hw} patches (img_size {self.img_hw}), got {hw}"
             )
         hidden_BN, restore_BN, kept_BM = self._draw(x)
@@ -89,6 +107,9 @@ class MAEVisionLLaMA(VisionLLaMA):
             x = self._run(block, x, hw, tables)
         x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         return self.norm(x), hidden_BN, restore_BN
+
+    def _unused(self) -> list[nn.Module]:
+        return []  # masked, it runs all blocks
 
     def _draw(self, x_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Shuffle the patches of each image and keep the first ones (MAE, Sec. 3)."""

@@ -1,30 +1,24 @@
 """The pyramid VisionLLaMA backbone: the Twins-SVT skeleton with rotary LSA and GSA."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from mmcv.cnn.bricks.transformer import PatchEmbed
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Positive, check, checked
 from mmvisionllama.models.attention import (
     RotaryAttention,
     SubsampledAttention,
     WindowAttention,
     rotary_tables,
 )
-from mmvisionllama.models.backbone import (
-    RotaryBackbone,
-    check_img_size,
-    check_keys,
-    choose,
-    drop_path_rates,
-    resolve_arch,
-    resolve_indices,
-)
-from mmvisionllama.models.layers import VisionLLaMABlock, build_norm
-from mmvisionllama.models.rope import Grid, RoPE2D, Tables, grid_positions
+from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_indices
+from mmvisionllama.models.grids import Grid, grid_positions, squares
+from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
+from mmvisionllama.models.rope import RoPE2D, Tables
 from mmvisionllama.registry import MODELS
+from mmvisionllama.suggestions import check_keys
 
 # S, B and L: VisionLLaMA, Tab. 16, with the widths that the released code builds. Tiny is ours.
 ARCHS = {
@@ -37,7 +31,7 @@ STRIDES = (4, 2, 2, 2)
 SUMMARY_RATIOS = (8, 4, 2, 1)
 
 
-# A BaseModule in a ModuleList of mmengine: init_weights goes down through those alone, here to PEG.
+# A BaseModule, because mmengine's init_weights reaches PEG through BaseModules alone.
 class Stage(BaseModule):
     """Patch embedding and alternating LSA (even) and GSA (odd) blocks of one resolution."""
 
@@ -72,11 +66,13 @@ class PyramidVisionLLaMA(RotaryBackbone):
         ValueError: for an unknown size or choice, indices out of range, or widths that do not divide.
     """
 
+    arch_zoo: ClassVar[dict[str, dict]] = ARCHS
     default_init = (
         *RotaryBackbone.default_init,
         dict(type="Kaiming", layer="Conv2d", mode="fan_out", distribution="normal"),
     )
 
+    @checked
     def __init__(
         self,
         arch: str | dict = "base",
@@ -84,32 +80,31 @@ class PyramidVisionLLaMA(RotaryBackbone):
         out_type: Literal["avg_featmap", "featmap", "raw"] = "avg_featmap",
         out_norm: Literal["last", "twice", "each", "each_fed_on", "none"] | None = None,
         window: dict = dict(size=7, mask_padding=True),  # noqa: B006  (read only)
-        norm_cfg: dict = dict(type="LN", eps=1e-5),  # noqa: B006
+        norm_cfg: Component = dict(type="LN", eps=1e-5),  # noqa: B006
         drop_path_schedule: Literal["constant", "linear"] = "linear",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sizes = resolve_arch(arch, ARCHS)
+        sizes = resolve_arch(arch, self.arch_zoo)
         self.embed_dims, self.depths = tuple(sizes["embed_dims"]), tuple(sizes["depths"])
-        self.out_type = choose("out_type", out_type, ("avg_featmap", "featmap", "raw"))
-        self.out_indices = resolve_indices(self.out_indices, len(self.depths), "stage")
-        self.out_norm = choose(
-            "out_norm",
-            out_norm or ("each" if out_type == "featmap" else "last"),
-            ("last", "twice", "each", "each_fed_on", "none"),
-        )
+        self.out_type = out_type
+        self.out_indices = resolve_indices("out_indices", self.out_indices, len(self.depths), "stage")
+        self.out_norm = out_norm or ("each" if out_type == "featmap" else "last")
         check_keys("window", window, ("size", "mask_padding"))
-        lsa = dict(window_size=window.get("size", 7), mask_padding=window.get("mask_padding", True))
+        lsa = dict(
+            window_size=check("window.size", window.get("size", 7), Positive),
+            mask_padding=check("window.mask_padding", window.get("mask_padding", True), bool),
+        )
 
-        check_img_size(self.img_hw, STRIDES[0])
-        rates = iter(drop_path_rates(self.drop_path_rate, drop_path_schedule, sum(self.depths)))
+        self._check_img_size(STRIDES[0])
+        rates = iter(self._drop_path_rates(drop_path_schedule, sum(self.depths)))
         channels, train_hw = self.in_channels, self.img_hw
         self.train_hws: list[Grid] = []
         self.stages = ModuleList()
         for dims, depth, heads, stride, ratio in zip(
             self.embed_dims, self.depths, sizes["num_heads"], STRIDES, SUMMARY_RATIOS, strict=True
         ):
-            train_hw = tuple(-(-side // stride) for side in train_hw)
+            train_hw = squares(train_hw, stride)
             self.train_hws.append(train_hw)
             patch_embed = PatchEmbed(
                 channels, dims, kernel_size=stride, stride=stride, norm_cfg=dict(type="LN", eps=1e-5)
@@ -141,8 +136,10 @@ class PyramidVisionLLaMA(RotaryBackbone):
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
+        self._check_images(img)
         map_BCHW, outs = img, []
-        for i, (stage, train_hw) in enumerate(zip(self.stages, self.train_hws, strict=True)):
+        for i, train_hw in enumerate(self.train_hws[: self.out_indices[-1] + 1]):
+            stage = self.stages[i]
             x, hw = stage.patch_embed(map_BCHW)
             x = x.to(img.dtype)
             pos_embed = stage.pos_embed
@@ -168,6 +165,10 @@ class PyramidVisionLLaMA(RotaryBackbone):
             return x.transpose(1, 2).unflatten(2, hw).contiguous()
         pooled = x.mean(dim=1)
         return self.norms["last"](pooled) if self.out_norm == "twice" else pooled
+
+    def _unused(self) -> list[nn.Module]:
+        run = self.out_indices[-1] + 1
+        return [*self.stages[run:], *(self.norms[name] for i, name in self.norm_names.items() if i >= run)]
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
         return [[self.stages[0].patch_embed], *([stage] for stage in self.stages), [self.norms]]

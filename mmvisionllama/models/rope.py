@@ -3,14 +3,15 @@
 A task changes the first step alone: which (column, row) its tokens and keys have.
 """
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Positive, PositiveNumber, Within, checked
+from mmvisionllama.errors import ArgumentError
+from mmvisionllama.models.grids import Grid, grid_positions, rows_and_columns, squares
 from mmvisionllama.registry import MODELS
-
-Grid = tuple[int, int]  # rows, columns of tokens
 
 
 class RotaryTable(NamedTuple):
@@ -29,13 +30,6 @@ Tables = tuple[RotaryTable, RotaryTable]  # of the queries, of the keys
 # --- 1. positions -----------------------------------------------------------------------------------------
 
 
-def grid_positions(hw: Grid, device: torch.device | None = None) -> Tensor:
-    """Give the (column, row) of every token of a grid in raster order, (N, 2) float32."""
-    row_H = torch.arange(hw[0], device=device, dtype=torch.float32)
-    col_W = torch.arange(hw[1], device=device, dtype=torch.float32)
-    return torch.stack((col_W.repeat(hw[0]), row_H.repeat_interleave(hw[1])), dim=-1)
-
-
 def summary_positions(
     hw: Grid,
     ratio: int,
@@ -49,13 +43,14 @@ def summary_positions(
             (VisionLLaMA, Fig. 5). ``released``: offset 1 - 1/ratio and the key's index split by the width of
             the full grid, as the released pyramid weights were trained with.
     """
-    rows, cols = -(-hw[0] // ratio), -(-hw[1] // ratio)
+    rows, cols = squares(hw, ratio)
     if mode == "released":
-        index_M = torch.arange(rows * cols, device=device)
-        column_row = torch.stack((index_M % hw[1], index_M // hw[1]), dim=-1)
+        row_M, column_M = rows_and_columns(torch.arange(rows * cols, device=device), hw[1])
+        column_row = torch.stack((column_M, row_M), dim=-1)
         return column_row.float() * ratio + (1 - 1 / ratio)
     first = grid_positions((rows, cols), device) * ratio
-    last = torch.minimum(first + (ratio - 1), first.new_tensor((hw[1] - 1, hw[0] - 1)))
+    column_M, row_M = (first + (ratio - 1)).unbind(-1)
+    last = torch.stack((column_M.clamp(max=hw[1] - 1), row_M.clamp(max=hw[0] - 1)), dim=-1)
     return (first + last) / 2
 
 
@@ -82,13 +77,14 @@ class RoPE2D(nn.Module):
 
     axes = 2
 
+    @checked
     def __init__(
         self,
-        head_dims: int,
-        num_heads: int,
+        head_dims: Positive,
+        num_heads: Positive,
         *,
-        base: float = 10000.0,
-        ratio: float = 1.0,
+        base: PositiveNumber = 10000.0,
+        ratio: Annotated[float, Within("(0, 1]")] = 1.0,
         shared: bool = True,
         cls_position: Literal["raster"] | tuple[float, float] = "raster",
         key_positions: Literal["centre", "released"] = "centre",
@@ -96,18 +92,15 @@ class RoPE2D(nn.Module):
         super().__init__()
         self.rotary_dims = round(head_dims * ratio)
         unit = 2 * self.axes
-        if not 0 < ratio <= 1 or self.rotary_dims % unit or not self.rotary_dims:
-            raise ValueError(
-                f"{type(self).__name__} rotates ratio x head width = {ratio} x {head_dims} channels; the "
-                f"ratio must be in (0, 1] and the product a positive multiple of {unit}"
+        if self.rotary_dims % unit or not self.rotary_dims:
+            raise ArgumentError(
+                f"{type(self).__name__} rotates ratio x head width = {ratio} x {head_dims} channels, which "
+                f"must be a positive multiple of {unit}"
             )
-        if key_positions not in ("centre", "released"):
-            raise ValueError(f"key_positions must be 'centre' or 'released', got {key_positions!r}")
-        if isinstance(cls_position, str) and cls_position != "raster":
-            raise ValueError(f"cls_position must be 'raster' or a (column, row), got {cls_position!r}")
         self.num_heads, self.shared = num_heads, shared
         self.base, self.ratio = base, ratio
-        self.cls_position, self.key_positions = cls_position, key_positions
+        self.cls_position = cls_position
+        self.key_positions = key_positions
 
     def extra_repr(self) -> str:
         return f"base={self.base}, ratio={self.ratio}, shared={self.shared}"
@@ -118,8 +111,9 @@ class RoPE2D(nn.Module):
 
     def class_token(self, hw: Grid, device: torch.device | None = None) -> Tensor:
         """Give the class token's own place, (1, 2)."""
-        place = (hw[1] - 1, -1) if self.cls_position == "raster" else self.cls_position
-        return torch.tensor([place], device=device, dtype=torch.float32)
+        column, row = (hw[1] - 1, -1) if self.cls_position == "raster" else self.cls_position
+        options = dict(device=device, dtype=torch.float32)
+        return torch.stack((torch.full((1,), column, **options), torch.full((1,), row, **options)), dim=-1)
 
     def tables(
         self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: float = 1.0
@@ -159,8 +153,8 @@ def _cos_sin(angle_NAP: Tensor) -> tuple[Tensor, Tensor]:
     return cos.repeat_interleave(2, dim=-1), torch.stack((sin, -sin), dim=-1).flatten(-2)
 
 
-# A compiler would fuse cosines and sines into every rotation, forward and backward, and make them anew for
-# each image, head and block: a table must reach it as numbers.
+# A compiler would fuse cosines and sines into every rotation and compute them anew for each image, head and
+# block; a custom operator keeps the table as numbers.
 _opaque_cos_sin = torch.library.custom_op("mmvisionllama::cos_sin", _cos_sin, mutates_args=())
 
 
@@ -184,17 +178,20 @@ class RoPE1D(RoPE2D):
 class NTKRoPE2D(RoPE2D):
     """Two-dimensional rotary positions with the base enlarged (NTK-aware; VisionLLaMA, Tab. 12).
 
+    Windows keep the base: their positions are those of the training at every image size.
+
     Args:
         alpha: Factor on the base.
         queries_only: Enlarge the base for the queries alone, as the released code does.
     """
 
+    @checked
     def __init__(
         self,
-        head_dims: int,
-        num_heads: int,
+        head_dims: Positive,
+        num_heads: Positive,
         *,
-        alpha: float = 2.0,
+        alpha: PositiveNumber = 2.0,
         queries_only: bool = False,
         **kwargs: object,
     ) -> None:
@@ -213,6 +210,9 @@ class NTKRoPE2D(RoPE2D):
             key_M2, hw=hw, scale=scale, base=self.base if self.queries_only else enlarged
         )
 
+    def window_tables(self, side: int, device: torch.device | None = None) -> Tables:
+        return super().tables(grid_positions((side, side), device), hw=(side, side))
+
 
 @MODELS.register_module()
 class AS2DRoPE(RoPE2D):
@@ -225,25 +225,24 @@ class AS2DRoPE(RoPE2D):
             training. ``rows``: anchor over the rows, as the release does.
     """
 
+    @checked
     def __init__(
         self,
-        head_dims: int,
-        num_heads: int,
+        head_dims: Positive,
+        num_heads: Positive,
         *,
-        anchor: float | None = None,
+        anchor: PositiveNumber | None = None,
         scale_side: Literal["longer", "rows"] = "longer",
         **kwargs: object,
     ) -> None:
         super().__init__(head_dims, num_heads, **kwargs)
-        if scale_side not in ("longer", "rows"):
-            raise ValueError(f"scale_side must be 'longer' or 'rows', got {scale_side!r}")
-        if anchor is not None and anchor <= 0:
-            raise ValueError(f"anchor must be positive, got {anchor}")
         self.anchor, self.scale_side = anchor, scale_side
 
     def scale(self, hw: Grid, train_hw: Grid) -> float:
-        side, train_side = (max(hw), max(train_hw)) if self.scale_side == "longer" else (hw[0], train_hw[0])
-        return (self.anchor or train_side) / side
+        if self.scale_side == "rows":
+            return (self.anchor or train_hw[0]) / hw[0]
+        longer = torch.sym_max if torch.compiler.is_compiling() else max
+        return (self.anchor or max(train_hw)) / longer(*hw)
 
 
 # --- 3. rotation ------------------------------------------------------------------------------------------
@@ -262,27 +261,33 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
         ValueError: if the table has another number of tokens.
     """
     tokens, width = table.cos.shape[-3], table.cos.shape[-1]
-    if tokens != x_BNAK.shape[-3]:
+    if not torch.compiler.is_compiling() and tokens != x_BNAK.shape[-3]:
         raise ValueError(f"the rotary table covers {tokens} tokens, queries or keys have {x_BNAK.shape[-3]}")
-    rotate = _rotate if torch.compiler.is_compiling() else _Rotation.apply
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    rotate = _rotate if traced else _Rotation.apply
     if width == x_BNAK.shape[-1]:
         return rotate(x_BNAK, *table)
     return torch.cat((rotate(x_BNAK[..., :width], *table), x_BNAK[..., width:]), dim=-1)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = _precise(x).unflatten(-1, (-1, 2)).unbind(-1)
     cos, sin = cos[..., ::2], sin[..., ::2]
     return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+
+
+def _precise(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class _Rotation(torch.autograd.Function):
     """`_rotate` without a compiler: half the passes over memory, and the gradient is the inverse rotation."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        x32 = x.float()
+    def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        x32 = _precise(x)
         out, crossed = x32 * cos, x32 * sin
         out_even, out_odd = out.unflatten(-1, (-1, 2)).unbind(-1)
         crossed_even, crossed_odd = crossed.unflatten(-1, (-1, 2)).unbind(-1)
@@ -291,6 +296,18 @@ class _Rotation(torch.autograd.Function):
         return out.to(x.dtype)
 
     @staticmethod
+    def setup_context(
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
         return _Rotation.apply(grad, cos, -sin), None, None
+
+    @staticmethod
+    def jvp(ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Rotate the direction of ``x``; tables have none, as positions are constants."""
+        return _Rotation.apply(x, *ctx.saved_tensors)

@@ -1,4 +1,4 @@
-"""A feature pyramid from the one map of a plain backbone."""
+"""Feature pyramid of ViTDet from the last map of a plain backbone."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,9 @@ from mmcv.cnn import ConvModule, build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Positive, checked
+from mmvisionllama.errors import ArgumentError
+from mmvisionllama.models.backbone import CompleteInit
 from mmvisionllama.registry import MODELS
 
 
@@ -15,12 +18,12 @@ class LN2d(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), at every place for itself."""
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
-        # Contiguous, because compiled operators of mmcv read any map as if it were.
+        # Contiguous, because mmcv's compiled operators assume it.
         return super().forward(map_BCHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 @MODELS.register_module()
-class SimpleFPN(BaseModule):
+class SimpleFPN(CompleteInit, BaseModule):
     """Five maps, of strides 4 to 64 where the given one has 16, all from the last map (ViTDet, Sec. 3).
 
     The map is enlarged by transposed convolutions or shrunk by a maximum; each scale then gets the width of
@@ -35,17 +38,18 @@ class SimpleFPN(BaseModule):
         ValueError: if ``in_channels`` is not divisible by 4.
     """
 
+    @checked
     def __init__(
         self,
-        in_channels: int,
+        in_channels: Positive,
         *,
-        out_channels: int = 256,
-        norm_cfg: dict = dict(type="mmvisionllama.LN2d", eps=1e-6),  # noqa: B006  (read only)
+        out_channels: Positive = 256,
+        norm_cfg: Component = dict(type="mmvisionllama.LN2d", eps=1e-6),  # noqa: B006  (read only)
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if in_channels % 4:
-            raise ValueError(f"in_channels must be divisible by 4, got {in_channels}")
+            raise ArgumentError(f"in_channels must be divisible by 4, got {in_channels}")
         half, quarter = in_channels // 2, in_channels // 4
         self.scales = nn.ModuleList(
             [

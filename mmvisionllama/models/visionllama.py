@@ -1,29 +1,25 @@
 """The plain VisionLLaMA backbone: classifier features, dense maps, windowed blocks."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
-from mmcv.cnn.bricks.transformer import PatchEmbed
 from torch import Tensor, nn
 
+from mmvisionllama.arguments import Component, Positive, check, checked
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.attention import (
     RotaryAttention,
     SubsampledAttention,
     WindowAttention,
     rotary_tables,
 )
-from mmvisionllama.models.backbone import (
-    RotaryBackbone,
-    check_img_size,
-    check_keys,
-    choose,
-    drop_path_rates,
-    resolve_arch,
-    resolve_indices,
-)
-from mmvisionllama.models.layers import VisionLLaMABlock, build_norm
-from mmvisionllama.models.rope import Grid, Tables, grid_positions
+from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_indices
+from mmvisionllama.models.grids import Grid, grid_positions, squares
+from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
+from mmvisionllama.models.rope import Tables
 from mmvisionllama.registry import MODELS
+from mmvisionllama.suggestions import check_keys
 
 # S, B and L: VisionLLaMA, Tab. 17. Huge has ViT-H's sizes. Tiny is ours, for demonstrations and tests.
 ARCHS = {
@@ -60,66 +56,75 @@ class VisionLLaMA(RotaryBackbone):
         ValueError: for an unknown size or choice, indices out of range, or widths that do not divide.
     """
 
+    arch_zoo: ClassVar[dict[str, dict]] = ARCHS
+
+    @checked
     def __init__(
         self,
         arch: str | dict = "base",
         *,
-        patch_size: int = 16,
+        patch_size: Positive = 16,
         out_type: Literal["cls_token", "avg_featmap", "featmap", "raw"] = "cls_token",
         out_norm: Literal["shared", "each", "last", "both", "none"] | None = None,
         with_cls_token: bool | None = None,
         window: dict | None = None,
-        norm_cfg: dict = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
+        norm_cfg: Component = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
         drop_path_schedule: Literal["constant", "linear"] = "constant",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        sizes = resolve_arch(arch, ARCHS)
+        sizes = resolve_arch(arch, self.arch_zoo)
         self.embed_dims, self.num_layers, num_heads = (
             sizes[key] for key in ("embed_dims", "num_layers", "num_heads")
         )
-        self.out_type = choose("out_type", out_type, ("cls_token", "avg_featmap", "featmap", "raw"))
-        self.out_indices = resolve_indices(self.out_indices, self.num_layers, "block")
+        self.out_type = out_type
+        self.out_indices = resolve_indices("out_indices", self.out_indices, self.num_layers, "block")
         self.with_cls_token = out_type == "cls_token" if with_cls_token is None else with_cls_token
         if out_type == "cls_token" and not self.with_cls_token:
-            raise ValueError("out_type 'cls_token' contradicts with_cls_token=False")
+            raise ArgumentError("out_type 'cls_token' contradicts with_cls_token=False")
 
-        check_img_size(self.img_hw, patch_size)
+        self._check_img_size(patch_size)
         self.rope = self._build_rope(self.embed_dims, num_heads)
         self.patch_embed = PatchEmbed(
             self.in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size
         )
-        self.train_hw: Grid = tuple(-(-side // patch_size) for side in self.img_hw)
+        self.train_hw: Grid = squares(self.img_hw, patch_size)
         self.pos_embed = self._build_pos_embed(self.embed_dims, self.train_hw)
         if self.with_cls_token:
-            self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.embed_dims), std=0.02))
+            self.cls_token = nn.Parameter(torch.empty(1, 1, self.embed_dims))
+            self.reset_parameters()
 
         self.window = self._read_window(window)
         self.blocks = nn.ModuleList()
-        for i, rate in enumerate(drop_path_rates(self.drop_path_rate, drop_path_schedule, self.num_layers)):
+        for i, rate in enumerate(self._drop_path_rates(drop_path_schedule, self.num_layers)):
             attention, args = self._attention_of(i)
             attn = attention(self.embed_dims, num_heads, **self.attn_cfg, **args)
             self.blocks.append(
                 VisionLLaMABlock(self.embed_dims, attn, norm_cfg=norm_cfg, drop_path=rate, **self.block_cfg)
             )
-        self.out_norm = choose(
-            "out_norm",
-            out_norm or ("none" if out_type == "featmap" else "shared"),
-            ("shared", "each", "last", "both", "none"),
-        )
+        self.out_norm = out_norm or ("none" if out_type == "featmap" else "shared")
         self.norms = nn.ModuleDict(
             {name: build_norm(norm_cfg, self.embed_dims) for name in self._norm_names()}
         )
         self._freeze()
 
+    def reset_parameters(self) -> None:
+        """Draw the class token."""
+        if self.with_cls_token:
+            nn.init.trunc_normal_(self.cls_token, std=0.02)
+
     def _read_window(self, window: dict | None) -> dict | None:
         if window is None:
             return None
         check_keys("window", window, ("size", "global_blocks", "mask_padding", "global_attn"))
-        if window.get("size", 0) < 1 or self.with_cls_token:
-            raise ValueError(f"window needs a positive size and a model without class token, got {window}")
-        check_keys("window.global_attn", window.get("global_attn", ()), ("ratio", "summary"))
-        blocks = resolve_indices(window.get("global_blocks", ()), self.num_layers, "global block")
+        check("window.size", window.get("size"), Positive)
+        check("window.mask_padding", window.get("mask_padding", True), bool)
+        if self.with_cls_token:
+            raise ArgumentError(f"window needs a model without class token, got window={window}")
+        summary = check("window.global_attn", window.get("global_attn"), dict | None)
+        check_keys("window.global_attn", summary or {}, ("ratio", "summary"))
+        chosen = check("window.global_blocks", window.get("global_blocks", ()), int | Sequence[int])
+        blocks = resolve_indices("window.global_blocks", chosen, self.num_layers, "global block")
         return window | dict(global_blocks=blocks)
 
     def _attention_of(self, index: int) -> tuple[type[RotaryAttention], dict]:
@@ -150,7 +155,7 @@ class VisionLLaMA(RotaryBackbone):
             x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         tables = self._tables(hw, img.device)
         outs = []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self._run_blocks):
             x = self._run(block, x, hw, tables[type(block.attn)])
             if i == 0 and late:
                 extra, tokens = x.split((x.shape[1] - hw[0] * hw[1], hw[0] * hw[1]), dim=1)
@@ -159,7 +164,12 @@ class VisionLLaMA(RotaryBackbone):
                 outs.append(self._output(x, hw, i))
         return tuple(outs)
 
+    @property
+    def _run_blocks(self) -> nn.ModuleList:
+        return self.blocks[: self.out_indices[-1] + 1]
+
     def _embed(self, img: Tensor) -> tuple[Tensor, Grid]:
+        self._check_images(img)
         x, hw = self.patch_embed(img)
         x = x.to(img.dtype)
         early = self.pos_embed is not None and not self.pos_embed.after_first_block
@@ -169,7 +179,7 @@ class VisionLLaMA(RotaryBackbone):
         position_N2 = grid_positions(hw, device)
         if self.with_cls_token and self.rope is not None:
             position_N2 = torch.cat((self.rope.class_token(hw, device), position_N2))
-        attentions = (block.attn for block in self.blocks)
+        attentions = (block.attn for block in self._run_blocks)
         return rotary_tables(self.rope, attentions, position_N2, hw, self.train_hw)
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
@@ -183,6 +193,12 @@ class VisionLLaMA(RotaryBackbone):
         if self.out_type == "avg_featmap":
             return norm(tokens.mean(dim=1))
         return norm(tokens).transpose(1, 2).unflatten(2, hw).contiguous()
+
+    def _unused(self) -> list[nn.Module]:
+        late = self.num_layers - 1 not in self.out_indices and {"last": "all", "both": "last"}.get(
+            self.out_norm
+        )
+        return [*self.blocks[self.out_indices[-1] + 1 :], *([self.norms[late]] if late else [])]
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
         stem = [self.patch_embed, self.pos_embed, self.cls_token if self.with_cls_token else None]

@@ -1,6 +1,6 @@
 import pytest
 
-from mmvisionllama.checkpoint.matching import compare, hidden_prefix
+from mmvisionllama.checkpoint.matching import blocks_of, compare, describe_blocks, hidden_prefix
 
 MODEL = {"backbone.a": (2, 3), "backbone.b": (3,), "head.w": (5, 3)}
 
@@ -49,3 +49,24 @@ def test_weights_below_a_prefix_are_found() -> None:
 
 def test_no_prefix_is_suggested_for_another_architecture() -> None:
     assert hidden_prefix(["a.w", "b.w"], ["x.a.v", "x.c.w"]) is None
+
+
+def test_blocks_are_the_numbered_parts_of_a_model() -> None:
+    names = [
+        *("layers.0.ln1.weight", "layers.0.ffn.layers.0.0.weight"),
+        *("stages.1.blocks.2.attn.qkv.weight", "stages.1.patch_embed.norm.weight", "stages.1.3.attn.q.bias"),
+        *("layer1.0.conv1.weight", "patch_embed.projection.weight", "norm1.weight"),
+    ]
+    blocks = blocks_of(compare(dict.fromkeys(names, (1,)), {}))
+    assert [x.name for x in blocks] == [
+        *("layers.0", "stages.1.blocks.2", "stages.1", "stages.1.3", "layer1.0")
+    ]
+
+
+def test_blocks_that_lack_the_same_weights_share_a_line() -> None:
+    model = {f"blocks.{i}.{name}": (1,) for i in range(4) for name in ("a", "b", "c")}
+    given = {name: shape for name, shape in model.items() if not name.endswith("c") and "3" not in name}
+    assert describe_blocks(blocks_of(compare(model, given))) == [
+        "blocks.0-2: 2 of 3 weights each, without c",
+        "blocks.3: 0 of 3 weights",
+    ]

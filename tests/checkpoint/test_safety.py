@@ -13,22 +13,23 @@ import torch
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as host
 
-from mmvisionllama.checkpoint import CheckpointError, make_mmengine_read_safely, read_checkpoint
+from mmvisionllama.checkpoint import make_mmengine_read_safely, read_checkpoint
+from mmvisionllama.errors import CheckpointError
 from tests.tools.commands import TOY, main, run
 
-CLASSIFIER = "configs/cls/visionllama_tiny_digitscenes.py"
+CLASSIFIER = "configs/toy/visionllama_tiny_digitscenes.py"
 
 
 class RunsCode:
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
+    def __init__(self, proof_of_run: Path) -> None:
+        self.proof_of_run = proof_of_run
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.witness),)
+        return os.mkdir, (str(self.proof_of_run),)
 
 
 @pytest.fixture
-def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def proof_of_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that exists once the code has run; the current directory is the empty one around it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "ran"
@@ -48,10 +49,10 @@ def bare_pickle(content: Any, path: Path) -> None:
 
 
 @pytest.fixture(params=[zipped, legacy, bare_pickle])
-def trap(request: pytest.FixtureRequest, witness: Path) -> str:
-    content = {"state_dict": {"w": torch.ones(1)}, "meta": {}, "x": RunsCode(witness)}
-    request.param(content, Path("trap.pth"))
-    return "trap.pth"
+def unsafe_file(request: pytest.FixtureRequest, proof_of_run: Path) -> str:
+    content = {"state_dict": {"w": torch.ones(1)}, "meta": {}, "x": RunsCode(proof_of_run)}
+    request.param(content, Path("unsafe.pth"))
+    return "unsafe.pth"
 
 
 def pretrained(path: str) -> dict[str, str]:
@@ -73,14 +74,14 @@ def pretrained(path: str) -> dict[str, str]:
     ids=["--resume", "load_from", "init_cfg", "resume", "test", "sweep", "convert", "convert a part"],
 )
 def test_no_command_runs_the_code_in_a_checkpoint(
-    enter: Callable[[str], int], trap: str, witness: Path, capsys: pytest.CaptureFixture[str]
+    enter: Callable[[str], int], unsafe_file: str, proof_of_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert enter(trap) == 2
+    assert enter(unsafe_file) == 2
     error = capsys.readouterr().err
     assert "posix.mkdir" in error
     assert "save its weights alone" in error
-    assert not witness.exists()
-    assert [path.name for path in Path().iterdir()] == [trap]
+    assert not proof_of_run.exists()
+    assert [path.name for path in Path().iterdir()] == [unsafe_file]
 
 
 @pytest.mark.parametrize(
@@ -94,15 +95,15 @@ def test_no_command_runs_the_code_in_a_checkpoint(
     ids=["by path", "local", "openmmlab", "s3"],
 )
 def test_no_loader_of_mmengine_falls_back_to_running_code(
-    load: Callable[[str], Any], trap: str, witness: Path, monkeypatch: pytest.MonkeyPatch
+    load: Callable[[str], Any], unsafe_file: str, proof_of_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CheckpointLoader, "_schemes", dict(CheckpointLoader._schemes))
     for name in ("load_from_local", "load_from_http", "_safe_torch_load"):
         monkeypatch.setattr(host, name, getattr(host, name))
     make_mmengine_read_safely()
     with pytest.raises(CheckpointError, match=r"posix\.mkdir"):
-        load(trap)
-    assert not witness.exists()
+        load(unsafe_file)
+    assert not proof_of_run.exists()
 
 
 def test_the_options_that_trainings_of_deit_and_dit_save_are_read(tmp_path: Path) -> None:
@@ -110,8 +111,8 @@ def test_the_options_that_trainings_of_deit_and_dit_save_are_read(tmp_path: Path
     assert read_checkpoint(tmp_path / "a.pth")["args"].model == "DiT-XL/2"
 
 
-def test_a_namespace_cannot_bring_code_along(witness: Path) -> None:
-    torch.save({"args": Namespace(hook=RunsCode(witness))}, "a.pth")
+def test_a_namespace_cannot_bring_code_along(proof_of_run: Path) -> None:
+    torch.save({"args": Namespace(hook=RunsCode(proof_of_run))}, "a.pth")
     with pytest.raises(CheckpointError, match=r"posix\.mkdir"):
         read_checkpoint("a.pth")
-    assert not witness.exists()
+    assert not proof_of_run.exists()

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from mmvisionllama.checkpoint import CheckpointError, newest_good, verify
+from mmvisionllama.checkpoint import newest_good, verify
 from mmvisionllama.checkpoint.__main__ import main
 from mmvisionllama.checkpoint.manifest import checkpoints_in, manifest_of
 from mmvisionllama.checkpoint.saving import publish, remove_checkpoint, remove_strays, temporary_of
+from mmvisionllama.errors import CheckpointError
 
 
 def content(step: int, **changes: Any) -> dict[str, Any]:
@@ -224,14 +225,14 @@ def test_damage_is_found_without_a_manifest_too(folder: Path, kind: str) -> None
     assert verify(folder / "iter_2.pth").problem
 
 
-def test_the_newest_is_the_one_saved_last_whatever_its_name_says(folder: Path) -> None:
+def test_a_copied_folder_has_the_newest_that_the_original_had(folder: Path) -> None:
     save(folder, 1)
-    assert newest_good(folder).path == folder / "iter_1.pth"
+    assert newest_good(folder).path == folder / "iter_2.pth"
     copied = folder / "copied"
     copied.mkdir()
-    for path in sorted(folder.glob("*.pth*")):
+    for path in sorted(folder.glob("*.pth*"), reverse=True):
         shutil.copyfile(path, copied / path.name)
-    assert newest_good(copied).path == copied / "iter_1.pth"
+    assert newest_good(copied).path == copied / "iter_2.pth"
 
 
 def test_weights_alone_are_good_but_nothing_to_resume_from(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A folder of shards is a checkpoint like any other: verified, refused, merged, and never half there."""
 
+import json
 import os
 import pickle
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvisionllama.checkpoint import CheckpointError, newest_good, read_checkpoint, verify
+from mmvisionllama.checkpoint import newest_good, read_checkpoint, verify
 from mmvisionllama.checkpoint.__main__ import main
 from mmvisionllama.checkpoint.manifest import examine_sharded
 from mmvisionllama.checkpoint.saving import (
@@ -20,6 +21,8 @@ from mmvisionllama.checkpoint.saving import (
     temporary_of,
 )
 from mmvisionllama.checkpoint.sharded import COMMON, METADATA, files_in, with_tensors, write_parts
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.files import sha256_of
 from tests.checkpoint.test_saving import content, flipped, killed_at
 
 FILES = (COMMON, METADATA, "__0_0.distcp", "manifest.json")
@@ -112,6 +115,14 @@ def test_code_in_it_is_refused_and_not_run(
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path, 1)
     (path / name).write_bytes(pickle.dumps(Evil(), protocol=2))
+    with pytest.raises(CheckpointError, match=f"not used: {name} has 35 bytes"):
+        read_checkpoint(path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["parts"][name] = [
+        (path / name).stat().st_size,
+        sha256_of(path / name),
+    ]  # as whoever did it would
+    (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="mkdir"):
         read_checkpoint(path)
     assert not (tmp_path / "evil").exists()

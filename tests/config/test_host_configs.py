@@ -69,6 +69,13 @@ def test_dead_key_that_a_host_ships_is_found(host: str, name: str, keys: list[st
     assert wrong_keys(host, name) == keys
 
 
-def test_detector_config_has_only_the_option_that_mmdet_no_longer_reads() -> None:
-    name = "swin/mask-rcnn_swin-t-p4-w7_fpn_ms-crop-3x_coco.py"
-    assert wrong_keys("mmdet", name) == ["model.train_cfg.rpn.debug", "model.train_cfg.rcnn.debug"]
+def test_option_that_only_a_detector_reads_is_no_mistake() -> None:
+    assert wrong_keys("mmdet", "swin/mask-rcnn_swin-t-p4-w7_fpn_ms-crop-3x_coco.py") == []
+
+
+def test_the_index_of_a_hosts_models_is_read_once_for_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
+    path, scope = Config._get_cfg_path(base, "one.py")
+    assert (Path(path).is_file(), scope) == (True, "mmdet")
+    monkeypatch.setattr("mmengine.config.utils.load", None)
+    assert Config._get_cfg_path(base, "folder/other.py") == (path, scope)

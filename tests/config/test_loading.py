@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mmvisionllama.config import ConfigError, data_root_base, load_config
-from mmvisionllama.config.finding import repository_root
+from mmvisionllama.config import data_root_base, load_config, read_config
+from mmvisionllama.config.config_files import checkout
+from mmvisionllama.errors import ConfigError
 
-DEMO = "configs/seg/visionllama_tiny_upernet_digitscenes.py"
+DEMO = "configs/toy/visionllama_tiny_upernet_digitscenes.py"
 
 
 def failure(path: Path | str) -> str:
@@ -19,7 +20,7 @@ def failure(path: Path | str) -> str:
 def test_relative_path_is_found_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     cfg = load_config(DEMO)
-    assert Path(cfg.filename) == repository_root() / DEMO
+    assert Path(cfg.filename) == checkout() / DEMO
 
 
 def test_current_directory_comes_before_the_repository(
@@ -37,6 +38,17 @@ def test_missing_config_is_an_error_with_the_nearest_names(given: str) -> None:
     text = failure(path)
     assert repr(path) in text
     assert DEMO in text
+
+
+def test_old_path_of_a_moved_config_is_answered_with_the_new_one_alone() -> None:
+    old = DEMO.replace("/toy/", "/seg/")
+    assert failure(old) == f"no config {old!r}; did you mean {DEMO}?"
+
+
+@pytest.mark.parametrize("data", ["digitscenes", "mnist"])
+def test_old_path_of_a_renamed_config_is_answered_with_the_new_one_first(data: str) -> None:
+    old, new = (f"configs/toy/{model}_tiny_{data}.py" for model in ("deit3", "vit"))
+    assert failure(old).startswith(f"no config {old!r}; did you mean {new}")
 
 
 def test_folder_instead_of_a_config_lists_its_files(tmp_path: Path) -> None:
@@ -99,6 +111,14 @@ def test_option_may_replace_a_subtree_with_delete() -> None:
     assert load_config(DEMO, options).optim_wrapper.optimizer == dict(type="SGD", lr=0.1)
 
 
+def test_delete_mark_lets_a_dict_take_the_place_of_a_text() -> None:
+    options = {"model.backbone.arch._delete_": True, "model.backbone.arch.embed_dims": 32}
+    more = {"model.backbone.arch.num_layers": 2, "model.backbone.arch.num_heads": 2}
+    assert load_config(DEMO, {**more, **options}).model.backbone.arch == dict(
+        embed_dims=32, num_layers=2, num_heads=2
+    )
+
+
 def test_index_beyond_a_list_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"pipeline\.9\.scale: cannot be set: Index 9 exceeds"):
         load_config(DEMO, {"train_dataloader.dataset.pipeline.9.scale": 2})
@@ -129,7 +149,7 @@ def test_data_root_moves_below_the_variable(tmp_path: Path, monkeypatch: pytest.
 
 def test_data_root_lies_in_the_repository_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MMVISIONLLAMA_DATA", raising=False)
-    assert data_root_base() == repository_root() / "data"
+    assert data_root_base() == checkout() / "data"
     assert load_config(DEMO).train_dataloader.dataset.data_root == str(data_root_base() / "digitscenes/seg")
 
 
@@ -153,3 +173,22 @@ def test_work_dir_defaults_to_the_name_of_the_config() -> None:
 
 def test_given_work_dir_stays() -> None:
     assert load_config(DEMO, {"work_dir": "mine"}).work_dir == "mine"
+
+
+@pytest.mark.parametrize("loader", ["train_dataloader", "val_dataloader", "test_dataloader"])
+def test_without_loading_processes_their_options_are_left_out(loader: str) -> None:
+    options = {f"{loader}.num_workers": 0, f"{loader}.prefetch_factor": 4, f"{loader}.timeout": 60}
+    cfg = load_config("configs/toy/visionllama_tiny_digits.py", options)
+    assert not {"persistent_workers", "prefetch_factor", "timeout"} & {*cfg[loader]}
+    others = {"train_dataloader", "val_dataloader", "test_dataloader"} - {loader}
+    assert all(cfg[x].persistent_workers for x in others)
+
+
+def test_an_interval_of_0_means_no_validation() -> None:
+    config = read_config("configs/toy/visionllama_tiny_digits.py", {"train_cfg.val_interval": 0})
+    assert "val_interval" not in config.cfg.train_cfg
+    for name in ("val_dataloader", "val_cfg", "val_evaluator"):
+        assert config.cfg[name] is None
+    assert config.origins()["val_dataloader"] == "train_cfg.val_interval=0"
+    with pytest.raises(ConfigError, match=r"train_cfg.val_interval: takes a whole number of at least 1"):
+        read_config("configs/toy/visionllama_tiny_digits.py", {"train_cfg.val_interval": -1})

@@ -2,13 +2,13 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import Config
 
-from mmvisionllama.config import load_config
-from mmvisionllama.config.finding import repository_root
-from mmvisionllama.config.origins import origins_of, write_origins
+from mmvisionllama.config import ConfigError, RunConfig, read_config
+from mmvisionllama.config.config_files import checkout
 from tests.configs.shipped import NAMES
 
 BASE = """\
@@ -58,13 +58,15 @@ def leaf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 @pytest.mark.parametrize(("path", "origin"), EXPECTED.items())
 def test_a_value_comes_from_the_line_that_says_it(leaf: Config, path: str, origin: str) -> None:
-    assert origins_of(leaf)[path] == origin
+    assert RunConfig(leaf).origins()[path] == origin
 
 
 def test_an_option_is_the_origin_of_what_it_changed(leaf: Config) -> None:
     options = {"optim_wrapper.optimizer.lr": 5.0, "param_scheduler.1": dict(type="StepLR", step_size=3)}
-    leaf.merge_from_dict(options)
-    origins = origins_of(leaf, options)
+    config = RunConfig(leaf)
+    for path, value in options.items():
+        assert config.assign(path, value, "--cfg-options") == []
+    origins = config.origins()
     changed = {path for path, origin in origins.items() if origin == "--cfg-options"}
     assert changed == {
         "optim_wrapper.optimizer.lr",
@@ -72,33 +74,79 @@ def test_an_option_is_the_origin_of_what_it_changed(leaf: Config) -> None:
     }
 
 
-def test_what_the_command_sets_is_told_apart_from_the_files(leaf: Config) -> None:
-    leaf.launcher = "pytorch"
-    leaf.randomness.seed = 9
-    leaf.optim_wrapper.optimizer.type = "Lamb"
-    origins = origins_of(leaf)
+def test_what_is_set_by_an_option_comes_from_that_option(leaf: Config) -> None:
+    config = RunConfig(leaf)
+    config.set("launcher", "pytorch", "--launcher")
+    config.set("randomness.seed", 9, "--seed")
+    origins = config.origins()
     assert (origins["launcher"], origins["randomness.seed"]) == ("--launcher", "--seed")
-    assert origins["optim_wrapper.optimizer.type"] == "the command"
+    assert (leaf.launcher, leaf.randomness.seed) == ("pytorch", 9)
+
+
+def test_of_what_a_function_changes_only_the_new_values_come_from_its_option(leaf: Config) -> None:
+    config = RunConfig(leaf)
+    with config.changed_by("--amp") as cfg:
+        cfg.optim_wrapper = dict(cfg.optim_wrapper, type="AmpOptimWrapper")
+    origins = config.origins()
+    assert origins["optim_wrapper.type"] == "--amp"
+    assert origins["optim_wrapper.optimizer.lr"] == "leaf.py:2"
+
+
+def test_the_latest_option_is_the_origin(leaf: Config) -> None:
+    config = RunConfig(leaf)
+    config.set("randomness", dict(seed=1, deterministic=True), "--cfg-options")
+    config.set("randomness.seed", 2, "--seed")
+    origins = config.origins()
+    assert origins["randomness.seed"] == "--seed"
+    assert origins["randomness.deterministic"] == "--cfg-options"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("randomness.sed", 1, "did you mean 'seed'"),
+        ("randomness.seed", "one", "randomness.seed: takes a whole number of at least 0 or None, got 'one'"),
+        ("compil", True, "there is no setting 'compil'; did you mean 'compile'"),
+    ],
+)
+def test_what_is_set_after_the_file_is_checked_too(leaf: Config, path: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(leaf).set(path, value, "an option")
+
+
+def test_what_a_function_changes_is_checked_too(leaf: Config) -> None:
+    config = RunConfig(leaf)
+    said = pytest.raises(ConfigError, match=r"optim_wrapper\.optimizer\.lr: takes a number")
+    with said, config.changed_by("--global-batch 64") as cfg:
+        cfg.optim_wrapper.optimizer.lr = "high"
+
+
+def test_a_value_that_the_file_changes_further_down_is_said_to_be_changed(tmp_path: Path) -> None:
+    (tmp_path / "c.py").write_text("randomness = dict(seed=1)\nrandomness['seed'] = 2\n")
+    config = read_config(tmp_path / "c.py")
+    assert config.origins()["randomness.seed"] == f"{tmp_path / 'c.py'}:1, changed below it"
+    assert config.origins()["work_dir"] == "the config's name"
 
 
 def test_the_file_holds_every_value_with_its_origin(leaf: Config, tmp_path: Path) -> None:
-    lines = write_origins(leaf, {}, tmp_path / "work").read_text().splitlines()
+    config = RunConfig(leaf)
+    lines = config.write_origins(tmp_path / "work").read_text().splitlines()
     assert "optim_wrapper.optimizer.lr = 0.002  # leaf.py:2" in lines
     assert "train_cfg.max_iters = 21  # base.py:6" in lines
-    assert len(lines) == 1 + len(origins_of(leaf))
+    assert len(lines) == 1 + len(config.origins())
 
 
 @pytest.mark.parametrize("name", NAMES[::9])
 def test_every_value_of_a_shipped_config_is_traced_to_a_line_that_mentions_it(name: str) -> None:
-    cfg = load_config(name)
-    origins = origins_of(cfg)
-    assert origins.pop("work_dir") == "--work-dir, else the config's name"
+    config = read_config(name)
+    cfg, origins = config.cfg, config.origins()
+    assert origins.pop("work_dir") == "the config's name"
     assert origins.pop("model._scope_", "the package of the base") == "the package of the base"
     for path, origin in origins.items():
         file, _, rest = origin.partition(":")
         number, _, moved = rest.partition(",")
         assert moved in ("", " moved to where the data are")
-        line = (repository_root() / file).read_text().splitlines()[int(number) - 1]
+        line = (checkout() / file).read_text().splitlines()[int(number) - 1]
         keys = path.split(".")
         value = cfg
         for key in keys:

@@ -1,5 +1,10 @@
+"""Fixtures of the config tests: a config with its model, and the default scope of the config."""
+
+from typing import Any
+
 import pytest
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -8,9 +13,17 @@ from tests.configs.shipped import build, load
 
 @pytest.fixture(scope="session")
 def built(request: pytest.FixtureRequest) -> tuple[Config, nn.Module]:
-    """Give a config and its model, built once for all tests that ask for it and then let go."""
+    """Give a config and its model; tests must not change them."""
     cfg = load(request.param)
     return cfg, build(cfg)
+
+
+@pytest.fixture(scope="session")
+def param_groups(built: tuple[Config, nn.Module]) -> list[dict[str, Any]]:
+    """Give the groups that the optimizer of a config makes of its model's parameters."""
+    cfg, model = built
+    init_default_scope(cfg.default_scope)
+    return build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
 
 
 @pytest.fixture(autouse=True)

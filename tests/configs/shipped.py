@@ -1,10 +1,11 @@
-"""The shipped config files, and what the tests of every task ask of them."""
+"""The shipped config files: their names, loading them and building their models."""
 
+import json
 from functools import cache
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -12,7 +13,7 @@ from mmvisionllama.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
-NO_TRAINING = {"_base_", "study"}  # parts of configs, and files that no training is started with
+NO_TRAINING = {"_base_", "study", "reproduce"}  # parts of configs, and files that no training is started with
 FILES = sorted(x for x in CONFIGS.rglob("*.py") if not NO_TRAINING & set(x.relative_to(CONFIGS).parts))
 NAMES = [str(x.relative_to(ROOT)) for x in FILES]
 
@@ -23,12 +24,18 @@ def load(name: str) -> Config:
 
 
 def build(cfg: Config) -> nn.Module:
-    """Build the model of a config, without memory for its weights where that is possible."""
+    """Give the model of a config, without memory for its weights; configs of equal models share one."""
     init_default_scope(cfg.default_scope)
+    return _build(cfg.default_scope, json.dumps(cfg.model.to_dict()))
+
+
+@cache
+def _build(scope: str, model: str) -> nn.Module:
+    cfg = ConfigDict(json.loads(model))
     # Swin and Twins read values while they are built.
-    kind = cfg.model.get("backbone", cfg.model).type.removeprefix("mmpretrain.")
+    kind = cfg.get("backbone", cfg).type.removeprefix("mmpretrain.")
     with torch.device("cpu" if kind in ("SwinTransformer", "SVT") else "meta"):
-        return MODELS.build(cfg.model)
+        return MODELS.build(cfg).to("meta")
 
 
 def shapes(module: nn.Module) -> dict[str, torch.Size]:

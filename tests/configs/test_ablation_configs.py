@@ -1,4 +1,4 @@
-"""Ablations: one component apart from the unchanged model, in the config and in what it builds."""
+"""Ablation configs: they differ from the unchanged config in one component, as text and as built models."""
 
 from functools import cache
 from pathlib import Path

@@ -1,15 +1,20 @@
 """Detection configs: heads that fit the data, sizes, and the published recipes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from mmcv.transforms import Compose
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
 from torch import nn
 
 from tests.configs.shipped import NAMES, load
 
-DET_NAMES = [x for x in NAMES if x.startswith("configs/det/")]
+DET_NAMES = [x for x in NAMES if "_maskrcnn_" in x or "_vitdet_" in x]
 every_det_model = pytest.mark.parametrize("built", DET_NAMES, indirect=True)
 
 # lr, weight decay, layer-wise decay, drop-path, epochs, images a step (paper, Tab. 5 and 6; released code)
@@ -89,3 +94,38 @@ def test_detectors_have_the_expected_number_of_parameters(built: tuple[Config, n
     cfg, model = built
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert millions == pytest.approx(SIZES[Path(cfg.filename).stem], abs=0.5)
+
+
+@pytest.mark.parametrize("built", ["configs/det/vit_vitdet_coco_100e.py"], indirect=True)
+def test_relative_positions_of_vitdet_decay_and_absolute_ones_do_not(
+    built: tuple[Config, nn.Module], param_groups: list[dict[str, Any]]
+) -> None:
+    decay = {id(x): group["weight_decay"] for group in param_groups for x in group["params"]}
+    kinds = {
+        kind: {decay[id(x)] for name, x in built[1].backbone.named_parameters() if kind in name}
+        for kind in ("rel_pos", "pos_embed")
+    }
+    assert kinds == {"rel_pos": {0.1}, "pos_embed": {0.0}}
+
+
+@pytest.mark.parametrize(("name", "padded"), [("", 0.0), ("_released", 114.0)])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_vitdet_pads_normalised_images_and_the_release_grey_ones(
+    name: str, padded: float, split: str, tmp_path: Path
+) -> None:
+    cfg = load(f"configs/det/visionllama_vitdet_coco{name}.py")
+    init_default_scope("mmdet")
+    Image.new("RGB", (512, 256), (255, 0, 0)).save(tmp_path / "red.png")
+    box = dict(bbox=[8, 8, 400, 200], bbox_label=0, ignore_flag=0, mask=[[8, 8, 400, 8, 400, 200]])
+    data = dict(img_path=str(tmp_path / "red.png"), img_id=0, height=256, width=512, instances=[box])
+    steps = [dict(step) for step in cfg[f"{split}_dataloader"].dataset.pipeline]
+    for step in steps:
+        if step["type"] == "RandomResize":
+            step["ratio_range"] = (1.0, 1.0)  # so that the last rows are padded
+    sample = Compose(steps)(data)
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    batch = preprocessor(dict(inputs=[sample["inputs"]], data_samples=[sample["data_samples"]]))
+    pixel = batch["inputs"][0, :, -1, 0]
+    assert batch["inputs"].shape == (1, 3, 1024, 1024)
+    wanted = (padded - preprocessor.mean) / preprocessor.std if padded else preprocessor.mean * 0
+    torch.testing.assert_close(pixel, wanted.flatten())

@@ -1,4 +1,4 @@
-"""Generation: the published recipes, every row of the paper's tables, and digits that are learned."""
+"""Generation configs: the published recipes, the rows of the paper's tables, short trainings on digits."""
 
 from pathlib import Path
 
@@ -12,8 +12,11 @@ from PIL import Image
 from torch import nn
 
 from mmvisionllama.checkpoint import read_checkpoint
-from mmvisionllama.generation import ClassConditionalGenerator, DDPMSampler, SDESampler
-from tests.configs.shipped import build, load
+from mmvisionllama.generation import ClassConditionalGenerator
+from mmvisionllama.generation.flow_samplers import SDESampler
+from mmvisionllama.generation.samplers import DDPMSampler
+from mmvisionllama.training.checkpoint_hook import SafeCheckpointHook
+from tests.configs.shipped import build, header, load
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
 
 # VisionLLaMA, Tab. 1 (DiT) and Tab. 8 to 10 (SiT): size, patch, trained parameters of LLaMA's block
@@ -38,7 +41,9 @@ PUBLISHED = {
     for size, patch, *counts, thousands in rows
     for block, count in zip(("visionllama_", ""), counts, strict=True)
 }
-TINY = sorted(x.stem for x in Path("configs/gen").glob("*tiny*.py"))
+# The release's README has another length.
+PUBLISHED["dit_visionllama_xlarge_p2_in1k_256_released"] = (674_673_440, 2400)
+TINY = sorted(x.stem for x in Path("configs/toy").glob("[ds]it_*.py"))
 SHORT = [
     *IN_PROCESS,
     "train_dataloader.batch_size=32",
@@ -56,7 +61,7 @@ FEW_STEPS = {"dit": "model.sampler.steps=4", "sit": "model.sampler.steps=2"}
 
 
 def generation(name: str) -> str:
-    return f"configs/gen/{name}.py"
+    return f"configs/{'toy' if '_tiny_' in name else 'gen'}/{name}.py"
 
 
 def parameters(model: nn.Module) -> int:
@@ -78,9 +83,27 @@ def test_recipe_is_the_published_one(built: tuple[Config, ClassConditionalGenera
     if Path(cfg.filename).stem.startswith("dit"):
         assert isinstance(model.sampler, DDPMSampler)
         assert model.sampler.steps == 250
+        # What the guided numbers of Tab. 1 were drawn with.
+        assert (model.guidance.scale, model.guidance.channels) == (1.0, "first_three")
     else:
         assert isinstance(model.sampler, SDESampler)
         assert model.sampler.noisy_steps + 1 == 250
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name.startswith("dit_")])
+def test_a_header_with_a_guided_number_says_which_channels_are_guided(name: str) -> None:
+    text = " ".join(header(generation(name)).split())
+    guided = "at scale 1.5" in text
+    assert ("at scale 1.5 of the first three of four channels" in text) == guided
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name.startswith("sit_")])
+def test_the_checkpoints_that_table_10_evaluates_stay(name: str) -> None:
+    cfg = load(generation(name))
+    options = {key: x for key, x in cfg.default_hooks.checkpoint.items() if key != "type"}
+    hook = SafeCheckpointHook(**options)
+    steps = range(hook.interval, cfg.train_cfg.max_iters + 1, hook.interval)
+    assert {x for x in steps if x % hook.keep_every == 0} == {100_000, 200_000, 300_000, 400_000}
 
 
 def test_there_is_a_config_for_every_row_and_no_other() -> None:
@@ -95,6 +118,7 @@ def test_tiny_networks_of_both_blocks_have_equally_many_parameters(family: str) 
     assert ours == pytest.approx(baseline, rel=0.003)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TINY if name.endswith("digits")])
 def test_digits_are_trained_and_drawn(name: str, tmp_path: Path) -> None:
     options = [*SHORT, FEW_STEPS[name[:3]]]
@@ -129,7 +153,7 @@ def test_a_scored_training_differs_by_its_evaluator_alone(name: str) -> None:
 
 
 def test_a_scored_training_holds_what_it_draws_against_real_digits(tmp_path: Path) -> None:
-    judge = load("configs/cls/visionllama_tiny_digits.py")
+    judge = load("configs/toy/visionllama_tiny_digits.py")
     init_default_scope(judge.default_scope)
     weights = MODELS.build({**judge.model, "data_preprocessor": judge.data_preprocessor}).state_dict()
     torch.save({"state_dict": weights}, tmp_path / "judge.pth")
@@ -149,7 +173,7 @@ def test_a_scored_training_without_its_judge_ends_before_it_leaves_a_trace(
     name = generation("sit_tiny_digits_scored")
     assert run("train", name, "--work-dir", tmp_path / "run", "--cfg-options", *IN_PROCESS, missing) == 2
     assert (
-        "tools/train.sh configs/cls/visionllama_tiny_digits.py trains this classifier"
+        "tools/train.sh configs/toy/visionllama_tiny_digits.py trains this classifier"
         in capfd.readouterr().err
     )
     assert not (tmp_path / "run").exists()
@@ -190,7 +214,7 @@ def test_digits_are_split_without_overlap_and_hold_every_class() -> None:
 
 def test_an_unknown_split_of_the_digits_is_an_error() -> None:
     init_default_scope("mmpretrain")
-    with pytest.raises(ValueError, match="split must be 'train' or 'val', got 'test'"):
+    with pytest.raises(ValueError, match="split takes 'train' or 'val', got 'test'"):
         DATASETS.build(dict(type="mmvisionllama.SklearnDigits", split="test"))
 
 

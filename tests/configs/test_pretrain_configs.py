@@ -1,4 +1,4 @@
-"""Masked pre-training: the published recipes, and weights that fit what uses them."""
+"""Pre-training configs: the published recipes, and weights that fit fine-tuning and linear probes."""
 
 from pathlib import Path
 

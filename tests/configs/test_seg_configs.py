@@ -1,16 +1,19 @@
 """Segmentation configs: heads that fit the data, and the published recipes."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmseg.registry import DATASETS
 from torch import nn
 
-from tests.configs.shipped import NAMES, load
+from mmvisionllama.config import load_config
+from mmvisionllama.config.global_batch import share_batch
+from mmvisionllama.errors import ConfigError
+from tests.configs.shipped import NAMES, ROOT, load
 
-SEG_NAMES = [x for x in NAMES if x.startswith("configs/seg/")]
+SEG_NAMES = [x for x in NAMES if "_upernet_" in x]
 ADE_NAMES = [x for x in SEG_NAMES if "_ade20k" in x]
 every_ade_config = pytest.mark.parametrize("name", ADE_NAMES)
 every_seg_model = pytest.mark.parametrize("built", SEG_NAMES, indirect=True)
@@ -22,7 +25,7 @@ RECIPES = {
     "visionllama_large*": (6e-5, 0.05, 0.65, 0.1, "slide"),
     "visionllama*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
     "visionllama_large*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
-    "vit*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "vit*": (1e-4, 0.05, 0.65, 0.1, "slide"),
     "pyramid_visionllama_small*": (6e-5, 0.05, None, 0.2, "slide"),
     "pyramid_visionllama*": (6e-5, 0.05, None, 0.2, "slide"),
     "pyramid_visionllama_large*": (6e-5, 0.05, None, 0.3, "slide"),
@@ -53,8 +56,21 @@ def test_segmentation_heads_have_one_output_per_class_of_the_data(built: tuple[C
 
 @every_ade_config
 def test_ade20k_steps_see_16_images_on_8_devices(name: str) -> None:
-    cfg = load(name)
-    assert 8 * cfg.train_dataloader.batch_size * cfg.optim_wrapper.get("accumulative_counts", 1) == 16
+    batch = share_batch(load(name), 8)
+    assert 8 * batch.per_device * batch.accumulation == 16
+
+
+@every_ade_config
+def test_four_devices_share_a_step_as_the_document_says(name: str) -> None:
+    options = {"train_dataloader.batch_size": 4}
+    text = (ROOT / "docs/segmentation.md").read_text()
+    assert "4 GPUs take 2 images each, two times" in text
+    assert "`--cfg-options train_dataloader.batch_size=4`" in text
+    batches = [share_batch(cfg, 4) for cfg in (load(name), load_config(ROOT / name, options))]
+    twice = (1, 4) if load(name).train_dataloader.batch_size == 1 else (2, 2)
+    assert [(x.per_device, x.accumulation) for x in batches] == [twice, (4, 1)]
+    with pytest.raises(ConfigError, match="from which the accumulation follows"):
+        share_batch(load_config(ROOT / name, {"optim_wrapper.accumulative_counts": 2}), 4)
 
 
 @pytest.mark.parametrize(("model", "recipe"), RECIPES.items())
@@ -71,10 +87,11 @@ def test_ade20k_recipe_is_the_published_one(model: str, recipe: tuple) -> None:
 
 
 @every_ade_model
-def test_ade20k_weight_decay_spares_norms(built: tuple[Config, nn.Module]) -> None:
-    cfg, model = built
-    norms = {id(x) for m in model.backbone.modules() if isinstance(m, nn.LayerNorm) for x in m.parameters()}
-    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
-    decayed = {id(x) for group in groups if group["weight_decay"] for x in group["params"]}
+def test_ade20k_weight_decay_spares_norms(
+    built: tuple[Config, nn.Module], param_groups: list[dict[str, Any]]
+) -> None:
+    layers = [m for m in built[1].backbone.modules() if isinstance(m, nn.LayerNorm)]
+    norms = {id(x) for layer in layers for x in layer.parameters()}
+    decayed = {id(x) for group in param_groups if group["weight_decay"] for x in group["params"]}
     assert norms
     assert not norms & decayed

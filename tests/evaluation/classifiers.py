@@ -7,8 +7,8 @@ from mmengine.registry import MODELS
 
 from mmvisionllama.config import load_config
 
-MNIST = "configs/cls/visionllama_tiny_mnist.py"
-DIGITSCENES = "configs/cls/visionllama_tiny_digitscenes.py"
+MNIST = "configs/toy/visionllama_tiny_mnist.py"
+DIGITSCENES = "configs/toy/visionllama_tiny_digitscenes.py"
 
 
 def save_classifier(config: str, path: Path, seed: int = 0) -> torch.nn.Module:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mmvisionllama.evaluation import FeatureExtractor, Features
+from mmvisionllama.evaluation.features import FeatureExtractor, Features
 from mmvisionllama.registry import MODELS
 
 PIXELS = 16

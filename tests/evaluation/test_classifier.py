@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope, init_default_scope
 from PIL import Image
 from torch import Tensor
 
-from mmvisionllama.checkpoint import CheckpointError
-from mmvisionllama.config import ConfigError, load_config
-from mmvisionllama.evaluation import ClassifierFeatures, EvaluationError
+from mmvisionllama.config import load_config
+from mmvisionllama.errors import CheckpointError, ConfigError, EvaluationError
+from mmvisionllama.evaluation.classifier import ClassifierFeatures
 from tests.evaluation.classifiers import DIGITSCENES, MNIST, save_classifier
 
 
@@ -93,4 +93,4 @@ def test_a_checkpoint_of_another_model_and_a_config_of_none_are_refused(tmp_path
     with pytest.raises(CheckpointError, match="another model"):
         ClassifierFeatures(MNIST, str(tmp_path / "c.pth"))
     with pytest.raises(ConfigError, match="features are those of an ImageClassifier"):
-        ClassifierFeatures("configs/pretrain/visionllama_tiny_mae_digitscenes.py", str(tmp_path / "c.pth"))
+        ClassifierFeatures("configs/toy/visionllama_tiny_mae_digitscenes.py", str(tmp_path / "c.pth"))

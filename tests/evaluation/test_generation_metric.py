@@ -13,14 +13,15 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, MODELS
 from torch import Tensor, multiprocessing
 
-from mmvisionllama import compat
 from mmvisionllama.config import check_config, load_config
-from mmvisionllama.evaluation import EvaluationError, GenerationMetric, generation_metric
+from mmvisionllama.errors import EvaluationError
+from mmvisionllama.evaluation import generation_metric
+from mmvisionllama.evaluation.generation_metric import GenerationMetric
 from mmvisionllama.evaluation.scores import Target, score
 from tests.evaluation.classifiers import MNIST, save_classifier
 from tests.evaluation.extractors import PixelFeatures
 
-DIGITS = "configs/gen/dit_visionllama_tiny_digits.py"
+DIGITS = "configs/toy/dit_visionllama_tiny_digits.py"
 PIXEL_METRIC = dict(features=dict(type="PixelFeatures"), to_rgb=False)
 COUNT = 41
 
@@ -50,7 +51,6 @@ def test_values_are_those_of_all_images_at_once() -> None:
 
 
 def _in_process(rank: int, processes: int, folder: Path) -> None:
-    compat.prepare()
     os.environ |= dict(RANK=str(rank), WORLD_SIZE=str(processes), LOCAL_RANK=str(rank))
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes

@@ -8,7 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmvisionllama.evaluation import EvaluationError, ImageArray, ImageSet, open_images, write_npz, write_png
+from mmvisionllama.errors import EvaluationError
+from mmvisionllama.evaluation import open_images, write_npz, write_png
+from mmvisionllama.evaluation.images import ImageSet
+from tests.evaluation.image_arrays import ImageArray
 
 
 def noise(*shape: int) -> NDArray:
@@ -138,7 +141,7 @@ def test_a_png_of_another_size_or_kind_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"000001\.png is of the mode RGBA"):
         content(open_images(tmp_path))
     (tmp_path / "000001.png").write_bytes((tmp_path / "000000.png").read_bytes()[:60])
-    with pytest.raises(EvaluationError, match=r"000001\.png cannot be read"):
+    with pytest.raises(EvaluationError, match=r"000001\.png: the picture cannot be read"):
         content(open_images(tmp_path))
 
 

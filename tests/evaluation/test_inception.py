@@ -11,8 +11,11 @@ import torch_fidelity
 from torch import Tensor
 from torch_fidelity import feature_extractor_inceptionv3 as library
 
-from mmvisionllama.checkpoint import CheckpointError
-from mmvisionllama.evaluation import ImageArray, InceptionFeatures, Reference, evaluate
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.evaluation import evaluate
+from mmvisionllama.evaluation.inception import InceptionFeatures
+from mmvisionllama.evaluation.reference import Reference
+from tests.evaluation.image_arrays import ImageArray
 from tests.evaluation.test_scores import Images
 
 
@@ -36,38 +39,40 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def look(weights: Path) -> InceptionFeatures:
+def inception(weights: Path) -> InceptionFeatures:
     return InceptionFeatures(weights)
 
 
 def test_pooled_features_and_logits_are_those_of_torch_fidelity(
-    weights: Path, look: InceptionFeatures
+    weights: Path, inception: InceptionFeatures
 ) -> None:
     theirs = library.FeatureExtractorInceptionV3("x", ["2048", "logits_unbiased"], str(weights))
     pooled_ND, logit_NK = theirs(noise(2))
-    found = look(noise(2))
+    found = inception(noise(2))
     assert torch.equal(found.pooled_ND, pooled_ND)
     assert torch.equal(found.logit_NK, logit_NK)
     assert found.logit_NK.shape == (2, 1008)
 
 
-def test_spatial_features_are_seven_channels_last_as_in_tensorflow(look: InceptionFeatures) -> None:
+def test_spatial_features_are_seven_channels_last_as_in_tensorflow(inception: InceptionFeatures) -> None:
     kept: list[Tensor] = []
-    hook = look.network.Mixed_6d.branch1x1.register_forward_hook(lambda m, i, output: kept.append(output))
-    found = look(noise(2)).spatial_NS
+    hook = inception.network.Mixed_6d.branch1x1.register_forward_hook(
+        lambda m, i, output: kept.append(output)
+    )
+    found = inception(noise(2)).spatial_NS
     hook.remove()
     (map_BCHW,) = kept
-    assert found.shape == (2, look.adm_widths["sfid"]) == (2, 2023)
+    assert found.shape == (2, inception.adm_widths["sfid"]) == (2, 2023)
     assert torch.equal(found.view(2, 17, 17, 7)[1, 3, 5], map_BCHW[1, :7, 3, 5])
-    assert not look.network.Mixed_6d.branch1x1._forward_hooks
+    assert not inception.network.Mixed_6d.branch1x1._forward_hooks
 
 
-def test_grey_images_are_seen_as_rgb(look: InceptionFeatures) -> None:
+def test_grey_images_are_seen_as_rgb(inception: InceptionFeatures) -> None:
     grey = noise(1)[:, :1]
-    assert torch.equal(look(grey).pooled_ND, look(grey.repeat(1, 3, 1, 1)).pooled_ND)
+    assert torch.equal(inception(grey).pooled_ND, inception(grey.repeat(1, 3, 1, 1)).pooled_ND)
 
 
-def test_scores_from_images_are_those_of_torch_fidelity(weights: Path, look: InceptionFeatures) -> None:
+def test_scores_from_images_are_those_of_torch_fidelity(weights: Path, inception: InceptionFeatures) -> None:
     generated, real = noise(5), noise(5, seed=1) // 2
     library_scores = torch_fidelity.calculate_metrics(
         input1=Images(generated),
@@ -80,7 +85,7 @@ def test_scores_from_images_are_those_of_torch_fidelity(weights: Path, look: Inc
     )
     sets = [ImageArray(x, y.permute(0, 2, 3, 1).numpy()) for x, y in (("s", generated), ("r", real))]
     names = ["inception_score", "precision", "recall"]
-    found = evaluate(sets[0], Reference("r", images=sets[1]), look, metrics=names).metrics
+    found = evaluate(sets[0], Reference("r", images=sets[1]), inception, metrics=names).metrics
     assert found["inception_score"] == pytest.approx(library_scores["inception_score_mean"], rel=1e-6)
     assert found["precision"] == pytest.approx(100 * library_scores["precision"])
     assert found["recall"] == pytest.approx(100 * library_scores["recall"])

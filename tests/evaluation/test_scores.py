@@ -8,7 +8,8 @@ from scipy.stats import special_ortho_group
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mmvisionllama.evaluation import EvaluationError, Features
+from mmvisionllama.errors import EvaluationError
+from mmvisionllama.evaluation.features import Features
 from mmvisionllama.evaluation.scores import (
     Moments,
     Target,

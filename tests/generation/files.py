@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 
+from mmvisionllama.checks.run import build_model
 from mmvisionllama.config import load_config
-from mmvisionllama.engine.preflight import build_model
 from mmvisionllama.generation import ClassConditionalGenerator
-from tests.generation.networks import awake
+from tests.generation.networks import randomised
 
 
 def save_generator(
@@ -20,7 +20,7 @@ def save_generator(
     Returns: The model with the averaged weights, those that evaluations use.
     """
     cfg = load_config(config, cfg_options)
-    raw, averaged = (awake(build_model(cfg), seed).eval() for seed in (0, 1))
+    raw, averaged = (randomised(build_model(cfg), seed).eval() for seed in (0, 1))
     content: dict[str, Any] = dict(meta=dict(cfg=cfg.pretty_text, iter=7), state_dict=raw.state_dict())
     if average:
         content["state_dict"] = averaged.state_dict()

@@ -17,7 +17,7 @@ FLOW = dict(objective=dict(type="Interpolant"), sampler=dict(type="SDESampler", 
 PIXELS = dict(type="mmpretrain.ClsDataPreprocessor", mean=[127.5], std=[127.5])
 
 
-def awake(module: nn.Module, seed: int = 0) -> nn.Module:
+def randomised(module: nn.Module, seed: int = 0) -> nn.Module:
     """Give every parameter a random value: at first, gates and the last layer are 0."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -28,13 +28,13 @@ def awake(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def small_network(**options: Any) -> DiT:
-    return awake(DiT(**SMALL | options)).eval()
+    return randomised(DiT(**SMALL | options)).eval()
 
 
 def small_generator(parts: dict, **options: Any) -> ClassConditionalGenerator:
     network = dict(type="DiT", **SMALL) | options.pop("network", {})
     model = ClassConditionalGenerator(network, **parts | options, data_preprocessor=PIXELS)
-    return awake(model).eval()
+    return randomised(model).eval()
 
 
 def batch(count: int = 4, seed: int = 0) -> dict[str, Any]:

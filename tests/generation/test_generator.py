@@ -10,8 +10,10 @@ from diffusers import AutoencoderKL
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 
-from mmvisionllama.engine.precision import BFloat16OptimWrapper
-from mmvisionllama.generation import ClassConditionalGenerator, Guidance, KLAutoencoder
+from mmvisionllama.generation import ClassConditionalGenerator
+from mmvisionllama.generation.autoencoder import KLAutoencoder
+from mmvisionllama.generation.guidance import Guidance
+from mmvisionllama.training.precision import BFloat16OptimWrapper
 from tests.generation.networks import DIFFUSION, FLOW, PIXELS, SMALL, batch, small_generator
 
 every_objective = pytest.mark.parametrize("parts", [DIFFUSION, FLOW], ids=["diffusion", "flow"])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmvisionllama.generation import DiT
-from tests.generation.networks import ARCH, SMALL, awake, noisy, small_network
+from tests.generation.networks import ARCH, SMALL, noisy, randomised, small_network
 
 every_block = pytest.mark.parametrize("block", ["llama", "vit"])
 
@@ -31,7 +31,7 @@ def test_gates_and_last_layer_start_at_zero_and_time_and_labels_small(block: str
 
 @every_block
 def test_every_parameter_gets_a_gradient(block: str) -> None:
-    network = awake(DiT(**SMALL, block=block))
+    network = randomised(DiT(**SMALL, block=block))
     network(*noisy()).square().mean().backward()
     assert [name for name, x in network.named_parameters() if x.grad is None or not x.grad.any()] == []
 
@@ -92,7 +92,7 @@ def test_without_label_dropout_there_is_no_null_class() -> None:
 def test_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for with_cp in (False, True):
-        network = awake(DiT(**SMALL, with_cp=with_cp))
+        network = randomised(DiT(**SMALL, with_cp=with_cp))
         network(*noisy()).square().mean().backward()
         gradients.append([x.grad for x in network.parameters()])
     for plain, recomputed in zip(*gradients, strict=True):
@@ -136,9 +136,9 @@ def test_bfloat16_weights_give_bfloat16_outputs(block: str) -> None:
     ("options", "message"),
     [
         (dict(arch="bas"), "unknown arch 'bas'. Did you mean 'base'?"),
-        (dict(block="lama"), "block must be one of"),
+        (dict(block="lama"), "block takes 'llama' or 'vit' or a dict, got 'lama'"),
         (dict(block=dict(pos_embd=dict(type="SinCosPosEmbed"))), "block.* 'pos_embd'.*'pos_embed'"),
-        (dict(label_dropout=1.0), "need 0 <= label_dropout < 1"),
+        (dict(label_dropout=1.0), r"label_dropout takes a number in \[0, 1\), got 1.0"),
         (dict(input_size=(8, 9)), r"an input of \(8, 9\) is no whole number of patches of 2"),
         (dict(arch=ARCH | dict(num_heads=3)), "embed_dims 32 is not divisible by num_heads 3"),
     ],

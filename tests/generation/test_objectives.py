@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmvisionllama.generation import GaussianDiffusion, Interpolant
-from mmvisionllama.generation.diffusion import NoiseSchedule, cosine_betas, linear_betas
-from mmvisionllama.generation.flow import GVPPath, LinearPath, Path, VPPath
+from mmvisionllama.generation.diffusion import GaussianDiffusion, NoiseSchedule, cosine_betas, linear_betas
+from mmvisionllama.generation.flow import GVPPath, Interpolant, InterpolantPath, LinearPath, VPPath
 
 PATHS = {"linear": LinearPath(), "gvp": GVPPath(), "vp": VPPath()}
 every_path = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -110,7 +109,7 @@ def test_times_cover_all_steps_evenly() -> None:
 
 
 @every_path
-def test_derivatives_of_a_path_are_its_slopes(path: Path) -> None:
+def test_derivatives_of_a_path_are_its_slopes(path: InterpolantPath) -> None:
     t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     h = 1e-6
     for value, slope in ((path.alpha, path.d_alpha), (path.sigma, path.d_sigma)):
@@ -118,7 +117,7 @@ def test_derivatives_of_a_path_are_its_slopes(path: Path) -> None:
 
 
 @every_path
-def test_a_path_ends_in_the_data(path: Path) -> None:
+def test_a_path_ends_in_the_data(path: InterpolantPath) -> None:
     start, end = torch.zeros(1), torch.ones(1)
     assert path.sigma(start).item() == pytest.approx(1, abs=1e-4)
     assert path.alpha(end).item() == pytest.approx(1)
@@ -128,7 +127,9 @@ def test_a_path_ends_in_the_data(path: Path) -> None:
 
 @every_path
 @pytest.mark.parametrize("prediction", ["velocity", "noise", "score"])
-def test_velocity_score_and_data_are_the_same_from_every_prediction(path: Path, prediction: str) -> None:
+def test_velocity_score_and_data_are_the_same_from_every_prediction(
+    path: InterpolantPath, prediction: str
+) -> None:
     name = type(path).__name__
     objective = Interpolant(path=dict(type=name), prediction=prediction)
     x, noise = data()
@@ -149,7 +150,7 @@ def test_velocity_score_and_data_are_the_same_from_every_prediction(path: Path, 
 
 
 @every_path
-def test_a_noise_weighted_as_a_velocity_costs_what_the_velocity_costs(path: Path) -> None:
+def test_a_noise_weighted_as_a_velocity_costs_what_the_velocity_costs(path: InterpolantPath) -> None:
     (x, noise), time_B = data(), torch.tensor([0.2, 0.4, 0.6, 0.8])
     cfg = dict(type=type(path).__name__)
     wrong = noise + 0.1
@@ -173,14 +174,18 @@ def test_an_interpolant_ignores_the_outputs_of_a_learned_variance() -> None:
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (GaussianDiffusion, dict(schedule="square"), "schedule must be one of"),
-        (GaussianDiffusion, dict(variance="fixed"), "variance must be one of"),
-        (GaussianDiffusion, dict(prediction="data"), "prediction must be one of"),
-        (GaussianDiffusion, dict(num_steps=1), "num_steps must be at least 2"),
-        (Interpolant, dict(prediction="data"), "prediction must be one of"),
+        (GaussianDiffusion, dict(schedule="square"), "schedule takes 'linear' or 'cosine', got 'square'"),
+        (GaussianDiffusion, dict(variance="fixed"), "variance takes 'learned_range' or .*, got 'fixed'"),
+        (GaussianDiffusion, dict(prediction="data"), "prediction takes 'noise' or 'velocity', got 'data'"),
+        (GaussianDiffusion, dict(num_steps=1), "num_steps takes a whole number of at least 2, got 1"),
+        (
+            Interpolant,
+            dict(prediction="data"),
+            "prediction takes 'velocity' or .* 'score', got 'data'",
+        ),
         (Interpolant, dict(weighting="likelihood"), "weighting 'likelihood' is for prediction"),
         (Interpolant, dict(path=dict(type="LinearPat")), "unknown component type 'LinearPat'"),
-        (Interpolant, dict(path=dict(type="VPPath", beta_min=0.0)), "need 0 < beta_min <= beta_max"),
+        (Interpolant, dict(path=dict(type="VPPath", beta_min=30.0)), "need 0 < beta_min <= beta_max"),
     ],
 )
 def test_a_wrong_argument_is_an_error_that_says_what_is_allowed(

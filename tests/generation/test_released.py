@@ -6,17 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from mmvisionllama.generation import (
-    DDIMSampler,
-    DDPMSampler,
-    DiT,
-    GaussianDiffusion,
-    Guidance,
-    Interpolant,
-    ODESampler,
-    SDESampler,
-)
-from mmvisionllama.generation.samplers import spaced_steps
+from mmvisionllama.generation import DiT
+from mmvisionllama.generation.diffusion import GaussianDiffusion
+from mmvisionllama.generation.flow import Interpolant
+from mmvisionllama.generation.flow_samplers import ODESampler, SDESampler
+from mmvisionllama.generation.guidance import Guidance
+from mmvisionllama.generation.samplers import DDIMSampler, DDPMSampler, spaced_steps
 from tests.generation.released import ROOT, Case, Replay, load_case
 
 DIT, SIT = load_case("dit_llama"), load_case("sit_llama")

@@ -7,11 +7,11 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from mmvisionllama.checkpoint import read_checkpoint
+from mmvisionllama.checks.run import build_model
 from mmvisionllama.config import load_config
-from mmvisionllama.engine.preflight import build_model
 from tests.tools.commands import IN_PROCESS, run
 
-SIT = "configs/gen/sit_visionllama_tiny_digits.py"
+SIT = "configs/toy/sit_visionllama_tiny_digits.py"
 SCALED = {"optim_wrapper.type": "AmpOptimWrapper", "optim_wrapper.loss_scale": "dynamic"}
 
 

@@ -7,19 +7,14 @@ import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
-from mmvisionllama.generation import (
-    DDIMSampler,
-    DDPMSampler,
-    GaussianDiffusion,
-    Guidance,
-    Interpolant,
-    ODESampler,
-    SampleNoise,
-    SDESampler,
-)
+from mmvisionllama.errors import SamplingError
+from mmvisionllama.generation.diffusion import GaussianDiffusion
 from mmvisionllama.generation.dormand_prince import integrate
-from mmvisionllama.generation.flow_samplers import DIFFUSIONS
-from mmvisionllama.generation.samplers import Sampler, spaced_steps
+from mmvisionllama.generation.flow import Interpolant
+from mmvisionllama.generation.flow_samplers import DIFFUSIONS, ODESampler, SDESampler
+from mmvisionllama.generation.guidance import Guidance
+from mmvisionllama.generation.noise import SampleNoise
+from mmvisionllama.generation.samplers import DDIMSampler, DDPMSampler, Sampler, spaced_steps
 from tests.generation.networks import noisy, small_network
 
 DIFFUSION, FLOW = GaussianDiffusion(), Interpolant()
@@ -130,7 +125,7 @@ def test_dopri5_takes_for_every_sample_the_steps_that_it_needs() -> None:
 
 
 def test_dopri5_refuses_slopes_that_are_not_finite() -> None:
-    with pytest.raises(RuntimeError, match="not finite"):
+    with pytest.raises(SamplingError, match="step 1: dopri5 met a slope that is not finite"):
         integrate(lambda t, x: x * math.nan, torch.ones(1, 1), 0.0, 1.0, rtol=1e-3, atol=1e-6)
 
 
@@ -169,6 +164,20 @@ def test_guidance_moves_all_channels_but_the_variance_away_from_no_class() -> No
         torch.testing.assert_close(output, wanted, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("in_channels", [1, 2, 3])
+def test_guidance_of_the_first_three_of_fewer_channels_leaves_the_variance_alone(in_channels: int) -> None:
+    network, label_B = small_network(in_channels=in_channels), torch.tensor([0, 1])
+    x, time_B = torch.randn(2, in_channels, 8, 8), torch.tensor([0.3, 0.6])
+    three, every = (
+        Guidance(3.0, channels=c).bind(network, label_B)(x, time_B) for c in ("first_three", "all")
+    )
+    variance = network(x, time_B, label_B)[:, in_channels:]
+    assert variance.shape[1] == in_channels
+    torch.testing.assert_close(three[:, in_channels:], variance, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(three, every)
+
+
 def test_guidance_of_a_network_without_label_dropout_is_an_error() -> None:
     network = small_network(label_dropout=0.0)
     with pytest.raises(ValueError, match=r"guidance of scale 1.5 needs .* label_dropout > 0"):
@@ -180,13 +189,35 @@ def test_guidance_of_a_network_without_label_dropout_is_an_error() -> None:
 def test_even_steps_begin_with_the_data_and_end_in_the_noise(steps: int) -> None:
     kept = spaced_steps(1000, steps)
     assert len(set(kept)) == steps
-    assert kept[0] == 0
-    assert kept[-1] == (999 if steps > 1 else 0)
+    assert kept[0] == (0 if steps > 1 else 999)
+    assert kept[-1] == 999
 
 
-def test_one_step_of_ddpm_is_possible() -> None:
-    x = draw_once(DIFFUSION, DDPMSampler(steps=1, clip=True))
-    assert x.isfinite().all()
+@pytest.mark.parametrize("kind", [DDPMSampler, DDIMSampler])
+@torch.no_grad()
+def test_one_step_starts_at_the_last_step_and_gives_the_data_that_it_predicts(kind: type) -> None:
+    times = []
+
+    def predict(x: Tensor, step_B: Tensor) -> Tensor:
+        times.append(step_B.tolist())
+        return x  # all of it is noise
+
+    noise = SampleNoise(0, [0, 1], (1, 8, 8))()
+    objective = GaussianDiffusion(variance="posterior")
+    x = kind(steps=1).sample(objective, predict, SampleNoise(0, [0, 1], (1, 8, 8)))
+    assert times == [[999, 999]]
+    signal = objective.schedule.signal_T[-1].item()
+    wanted = noise * (1 - (1 - signal) ** 0.5) / signal**0.5
+    torch.testing.assert_close(x, wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_250_steps_are_those_of_the_release() -> None:
+    # iDDPM's rule for "250": the first and the last step, and what lies between them, rounded.
+    stride, place, wanted = 999 / 249, 0.0, []
+    for _ in range(250):
+        wanted.append(round(place))
+        place += stride
+    assert spaced_steps(1000, 250) == wanted
 
 
 @torch.no_grad()
@@ -223,8 +254,16 @@ def test_every_ode_is_finite(prediction: str, path: str, method: str) -> None:
         ),
         (DIFFUSION, ODESampler(), "ODESampler samples networks trained with Interpolant"),
         (DIFFUSION, DDPMSampler(steps=1001), r"steps must be in 1 .. 1000, .* got 1001"),
-        (DIFFUSION, DDIMSampler(steps=0), r"steps must be in 1 .. 1000"),
-        (DIFFUSION, DDIMSampler(steps=300, spacing="stride"), r"no stride .* gives 300 .* \[250, 334\]"),
+        (
+            DIFFUSION,
+            DDIMSampler(steps=1, spacing="stride"),
+            "steps=1 with spacing='stride' .* spacing='even'",
+        ),
+        (
+            DIFFUSION,
+            DDIMSampler(steps=300, spacing="stride"),
+            r"no stride .* gives steps=300 .* \[250, 334\]",
+        ),
         (
             Interpolant(prediction="noise"),
             ODESampler(eps=0.0),
@@ -232,6 +271,11 @@ def test_every_ode_is_finite(prediction: str, path: str, method: str) -> None:
         ),
         (FLOW, SDESampler(diffusion="SBDM", eps=0.0), "eps must be above 0, got 0: 'SBDM' diffusion"),
         (FLOW, SDESampler(method="heun", last_step=None, eps=0.0), "heun without last_step"),
+        (
+            Interpolant(prediction="noise"),
+            SDESampler(eps=0.4, last_step_size=0.7),
+            "eps=0.4 and last_step_size=0.7 leave no time",
+        ),
     ],
 )
 def test_what_a_sampler_cannot_do_is_an_error(objective: object, sampler: Sampler, message: str) -> None:
@@ -242,13 +286,22 @@ def test_what_a_sampler_cannot_do_is_an_error(objective: object, sampler: Sample
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (ODESampler, dict(method="heun"), r"method must be one of \['dopri5', 'euler'"),
-        (ODESampler, dict(steps=0), "steps must be at least 1"),
-        (SDESampler, dict(steps=1), "the steps before the last_step must be at least 1, got 0"),
+        (ODESampler, dict(method="heun"), "method takes 'dopri5' or 'euler' .*, got 'heun'"),
+        (ODESampler, dict(steps=0), "steps takes a whole number of at least 1, got 0"),
+        (SDESampler, dict(steps=1), "steps must be at least 2, the last one being 'mean', got 1"),
         (SDESampler, dict(diffusion="inccreasing-decreasing"), "diffusion must be one of"),
-        (SDESampler, dict(last_step_size=0.0), r"last_step_size must be in \(0, 1\)"),
-        (DDIMSampler, dict(eta=2.0), r"eta must be in \[0, 1\]"),
-        (Guidance, dict(channels="three"), "channels must be one of"),
+        (SDESampler, dict(last_step_size=0.0), r"last_step_size takes a number in \(0, 1\), got 0.0"),
+        (DDIMSampler, dict(eta=2.0), r"eta takes a number in \[0, 1\], got 2.0"),
+        (Guidance, dict(channels="three"), "channels takes 'all' or 'first_three', got 'three'"),
+        (Guidance, dict(scale=math.nan), "scale takes a number of at least 0, got nan"),
+        (Guidance, dict(scale=-1.0), "scale takes a number of at least 0, got -1.0"),
+        (ODESampler, dict(eps=0.9), r"eps takes a number in \[0, 0.5\) or None, got 0.9"),
+        (ODESampler, dict(rtol=-1e-3), r"rtol takes a number in \[0, 1\), got -0.001"),
+        (ODESampler, dict(atol=0.0), r"atol takes a number in \(0, inf\), got 0.0"),
+        (SDESampler, dict(diffusion_norm=-1.0), "diffusion_norm takes a number of at least 0, got -1.0"),
+        (SDESampler, dict(eps=math.inf), r"eps takes a number in \[0, 0.5\) or None, got inf"),
+        (Interpolant, dict(eps=0.5), r"eps takes a number in \[0, 0.5\) or None, got 0.5"),
+        (DDPMSampler, dict(steps=True), "steps takes a whole number of at least 1, got True"),
     ],
 )
 def test_a_wrong_argument_is_an_error_that_says_what_is_allowed(
@@ -259,5 +312,44 @@ def test_a_wrong_argument_is_an_error_that_says_what_is_allowed(
 
 
 def test_a_negative_seed_is_an_error() -> None:
-    with pytest.raises(ValueError, match="must not be negative, got -1"):
+    with pytest.raises(ValueError, match="seed takes a whole number of at least 0, got -1"):
         SampleNoise(-1, [0], (1,))
+
+
+@every_sampler
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+@torch.no_grad()
+def test_a_network_of_nan_is_an_error_that_names_the_step(name: str, scale: float) -> None:
+    objective, sampler = SAMPLERS[name]
+    network = small_network()
+    network.blocks[1].ffn.down.weight[0, 0] = math.nan
+    predict = Guidance(scale).bind(network, LABELS[:2])
+    with pytest.raises(SamplingError, match=r"^step 1\b.* not finite"):
+        sampler.sample(objective, predict, SampleNoise(0, [0, 1], (1, 8, 8)))
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name not in ("dopri5", "noise_vp")])
+@torch.no_grad()
+def test_the_first_step_that_is_not_finite_is_the_one_that_is_named(name: str) -> None:
+    objective, sampler = SAMPLERS[name]
+    predict, seen = Guidance().bind(NETWORK, LABELS[:1]), []
+
+    def failing(x: Tensor, time_B: Tensor) -> Tensor:
+        seen.append(time_B)
+        return predict(x, time_B) / (len(seen) < at_call)
+
+    calls = dict(heun=2, sde_heun=2).get(name, 1)  # of the network, in a step
+    at_call = 2 * calls + 1
+    with pytest.raises(SamplingError, match=f"^step 3 of {type(sampler).__name__}, time .* output is not"):
+        sampler.sample(objective, failing, SampleNoise(0, [0], (1, 8, 8)))
+
+
+@torch.no_grad()
+def test_what_clipping_would_hide_is_an_error_too() -> None:
+    sampler = DDIMSampler(steps=2, clip=True)
+    with pytest.raises(SamplingError, match=r"step 1 of DDIMSampler, time 999: the network's output"):
+        sampler.sample(
+            GaussianDiffusion(variance="posterior"),
+            lambda x, time_B: torch.full_like(x, math.inf),
+            SampleNoise(0, [0], (1, 8, 8)),
+        )

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
-from mmvisionllama.models.rope import RoPE2D, grid_positions, summary_positions
+from mmvisionllama.models.grids import grid_positions
+from mmvisionllama.models.rope import RoPE2D, summary_positions
 
 DIMS, HEADS = 32, 4
 
@@ -80,7 +81,7 @@ def test_a_depthwise_summary_of_equal_weights_and_no_norm_is_the_mean() -> None:
 
 
 def test_an_unknown_summary_is_an_error_that_lists_the_choices() -> None:
-    with pytest.raises(ValueError, match="conv, depthwise or mean, got 'max'"):
+    with pytest.raises(ValueError, match="summary takes 'conv' or 'depthwise' or 'mean', got 'max'"):
         SubsampledAttention(DIMS, HEADS, 2, summary="max")
 
 

@@ -181,6 +181,13 @@ def test_init_weights_follows_the_recipe(build: Callable[..., RotaryBackbone]) -
     assert all((p == 1e-4).all() for name, p in model.named_parameters() if "gamma" in name)
 
 
+def test_init_weights_keeps_what_the_constructor_drew_where_the_recipe_names_nothing() -> None:
+    model = seeded(plain)
+    drawn = model.patch_embed.projection.weight.clone()
+    model.init_weights()
+    assert torch.equal(model.patch_embed.projection.weight, drawn)
+
+
 @both
 def test_a_pretrained_checkpoint_is_loaded_over_the_initial_weights(
     build: Callable[..., RotaryBackbone], tmp_path: Path
@@ -201,17 +208,20 @@ def test_a_pretrained_checkpoint_is_loaded_over_the_initial_weights(
         (dict(arch="bsae"), "Did you mean 'base'"),
         (dict(arch=dict(embed_dims=32)), "an arch dict has exactly the keys"),
         (dict(out_indices=(0, 9)), r"out_indices \[0, 9\]: need distinct indices of"),
-        (dict(out_type="fmap"), "out_type must be one of"),
-        (dict(out_norm="first"), "out_norm must be one of"),
+        (dict(out_type="fmap"), "out_type takes .* or 'raw', got 'fmap'"),
+        (dict(out_norm="first"), "out_norm takes .* or None, got 'first'"),
         (dict(rope=dict(type="AS2DRope")), "Did you mean 'AS2DRoPE'"),
         (dict(rope=dict(type="RoPE2D", bsae=1)), r"RoPE2D does not take \['bsae'\]; it takes \['base'"),
         (dict(ffn=dict(type="SwiGLU", embed_dims=3)), r"SwiGLU does not take \['embed_dims'\]"),
         (dict(img_size=(64, 3)), r"img_size .64, 3. .height, width. is smaller than a patch of [48] pixels"),
         (dict(window=dict(sise=7)), r"window does not take 'sise'. Did you mean 'size'"),
         (dict(frozen_stages=9), "frozen_stages must be in -1 .."),
-        (dict(drop_path_rate=1.0), r"drop_path_rate must be in \[0, 1\)"),
-        (dict(drop_path_schedule="cosine"), "drop_path_schedule must be one of"),
-        (dict(drop_path_branches=("atn",)), "drop_path_branches does not take 'atn'. Did you mean 'attn'"),
+        (dict(drop_path_rate=1.0), r"drop_path_rate takes a number in \[0, 1\), got 1.0"),
+        (dict(drop_path_schedule="cosine"), "drop_path_schedule takes 'constant' or 'linear', got 'cosine'"),
+        (
+            dict(drop_path_branches=("atn",)),
+            "drop_path_branches takes a list with 'attn' or 'ffn' as each item, got .'atn',.",
+        ),
         (dict(attn=dict(num_kv_heads=3)), "not divisible by num_kv_heads 3"),
     ],
 )

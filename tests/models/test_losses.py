@@ -26,6 +26,7 @@ def test_indices_count_as_one_hot_labels() -> None:
 @pytest.mark.parametrize("mixed", [False, True])
 def test_it_serves_a_classifier_of_the_host(mixed: bool) -> None:
     init_default_scope("mmpretrain")
+    torch.manual_seed(0)
     model = MODELS.build(
         dict(
             type="ImageClassifier",
@@ -40,6 +41,7 @@ def test_it_serves_a_classifier_of_the_host(mixed: bool) -> None:
             data_preprocessor=dict(num_classes=4),
         )
     )
+    model.init_weights()
     from mmpretrain.structures import DataSample
 
     samples = [DataSample().set_gt_label(label) for label in (0, 3)]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mmvisionllama.models import MAEVisionLLaMA, VisionLLaMA
+from mmvisionllama.models.mae import count_kept
 from tests.models.released import load_case
 from tests.models.test_backbones import PLAIN_ARCH, SMALL_FFN, images
 
@@ -92,12 +93,21 @@ def test_masks_follow_the_seed_and_differ_between_images_and_calls() -> None:
     assert (first.sum(dim=1) == 8).all()
 
 
-@pytest.mark.parametrize("mask_ratio", [0.0, 1.0, 0.97, -0.5])
+@pytest.mark.parametrize("mask_ratio", [0.0, 1.0, 0.97, 0.03, -0.5, float("nan")])
 def test_a_mask_ratio_that_hides_or_keeps_nothing_is_an_error(mask_ratio: float) -> None:
-    with pytest.raises(
-        ValueError, match=f"mask_ratio must be in .0, 1. and keep a token: {mask_ratio} of 16"
-    ):
+    with pytest.raises(ValueError, match=f"mask_ratio .*in .0, 1..*{mask_ratio}"):
         encoder(mask_ratio=mask_ratio)
+
+
+@pytest.mark.parametrize("patches", [10, 49, 64, 100, 196, 1024])
+@pytest.mark.parametrize("percent", [10, 25, 30, 50, 60, 75, 90])
+def test_a_mask_keeps_the_nearest_whole_number_of_patches(patches: int, percent: int) -> None:
+    kept = count_kept(patches, percent / 100)
+    assert abs(100 * kept - patches * (100 - percent)) <= 50
+
+
+def test_ratios_without_an_exact_float_keep_what_they_say() -> None:
+    assert [count_kept(n, 0.9) for n in (10, 100, 1000)] == [1, 10, 100]
 
 
 @pytest.mark.parametrize("options", [dict(window=dict(size=2)), dict(pos_embed=dict(type="PEG"))])

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from mmvisionllama import PyramidVisionLLaMA, VisionLLaMA
+from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.layers import VisionLLaMABlock
-from mmvisionllama.models.rope import RoPE2D, grid_positions, summary_positions
+from mmvisionllama.models.rope import RoPE2D, summary_positions
 from tests.models.released import ROOT, Case, load_case
 
 TABLES = load_case("rope_tables")

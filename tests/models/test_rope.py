@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmvisionllama.models.attention import SubsampledAttention, WindowAttention
+from mmvisionllama.models.pyramid import PyramidVisionLLaMA
 from mmvisionllama.models.rope import (
     AS2DRoPE,
     NTKRoPE2D,
@@ -104,6 +106,23 @@ def test_ntk_enlarges_the_base_of_queries_and_keys_or_of_queries_alone() -> None
         torch.testing.assert_close(key.cos, plain.cos if queries_only else enlarged.cos)
 
 
+@pytest.mark.parametrize("queries_only", [False, True])
+def test_ntk_reaches_the_queries_of_gsa_and_its_keys_but_no_window_of_a_pyramid(queries_only: bool) -> None:
+    arch = dict(embed_dims=(8, 16, 16, 16), depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 2))
+    rope = dict(type="NTKRoPE2D", alpha=5, queries_only=queries_only)
+    stage, plain, enlarged = (
+        PyramidVisionLLaMA(arch, img_size=64, rope=kind, window=dict(size=4)).stages[0]
+        for kind in (rope, dict(type="RoPE2D"), dict(type="RoPE2D", base=50000))
+    )
+    ntk, base, larger = (x.tables((16, 16), (16, 16), torch.device("cpu")) for x in (stage, plain, enlarged))
+    assert torch.equal(ntk[WindowAttention][0].cos, base[WindowAttention][0].cos)
+    assert torch.equal(ntk[WindowAttention][1].sin, base[WindowAttention][1].sin)
+    query, key = ntk[SubsampledAttention]
+    assert torch.equal(query.cos, larger[SubsampledAttention][0].cos)
+    keys = (base if queries_only else larger)[SubsampledAttention][1]
+    assert torch.equal(key.cos, keys.cos)
+
+
 def test_without_sharing_each_head_has_its_slice_of_the_frequency_range() -> None:
     position_N2 = grid_positions((4, 4))
     apart = RoPE2D(HEAD_DIMS, HEADS, shared=False).angles(position_N2, (4, 4), 10000.0)
@@ -161,17 +180,21 @@ def test_a_table_of_another_token_count_is_an_error_with_both_counts() -> None:
 
 @pytest.mark.parametrize(("head_dims", "ratio"), [(18, 1.0), (16, 0.3), (16, 0.0), (16, 1.5)])
 def test_a_rotated_width_that_pairs_do_not_fill_is_an_error(head_dims: int, ratio: float) -> None:
-    with pytest.raises(ValueError, match="positive multiple of 4"):
+    with pytest.raises(ValueError, match=r"positive multiple of 4|ratio takes a number in \(0, 1\]"):
         RoPE2D(head_dims, 1, ratio=ratio)
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (AS2DRoPE, dict(scale_side="columns"), "scale_side must be 'longer' or 'rows'"),
-        (AS2DRoPE, dict(anchor=-1), "anchor must be positive"),
-        (RoPE2D, dict(key_positions="center"), "key_positions must be"),
-        (RoPE2D, dict(cls_position="origin"), "cls_position must be"),
+        (AS2DRoPE, dict(scale_side="columns"), "scale_side takes 'longer' or 'rows', got 'columns'"),
+        (AS2DRoPE, dict(anchor=-1), r"anchor takes a number in \(0, inf\) or None, got -1"),
+        (RoPE2D, dict(key_positions="center"), "key_positions takes 'centre' or 'released', got"),
+        (
+            RoPE2D,
+            dict(cls_position="origin"),
+            "cls_position takes 'raster' or a list of 2 items, each a number, got",
+        ),
     ],
 )
 def test_a_wrong_option_is_an_error_that_says_what_is_allowed(

@@ -54,12 +54,15 @@ def missing() -> list[str]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
-    """Return when ``condition`` holds; fail after many times the seconds that it should take."""
+    """Return when ``condition`` holds; fail after many times the seconds that it should take.
+
+    Asks once a second: what asks SLURM starts a process.
+    """
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {seconds:.0f} s")
-        time.sleep(0.2)
+        time.sleep(1.0)
 
 
 class Cluster:

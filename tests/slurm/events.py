@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 GO = "go"  # file in the work directory that ends every waiting
-_PATIENCE = 240.0  # seconds; no test waits for it
+_PATIENCE = 480.0  # seconds; no test waits for it
 
 
 @HOOKS.register_module()

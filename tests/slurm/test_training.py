@@ -1,8 +1,9 @@
 """Trainings on a real SLURM, all at the same time, each with another fate."""
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.events import GO, waiting_file
 from tests.tools.commands import REPOSITORY, run
 
+pytestmark = pytest.mark.slow
 CONFIG = REPOSITORY / "tests" / "slurm" / "toy_config.py"
 HALF = "train_dataloader.batch_size=2"  # of the global batch, for each of two tasks
-PATIENCE = 240.0  # seconds
+SHARDED = ["type=mmvisionllama.ShardedDataParallel", "units=[ToyBackbone]"]  # of model_wrapper_cfg
+PATIENCE = 480.0  # seconds
 Story = Callable[[Cluster], Any]  # returns jobs that have ended
 Stories = dict[str, Future]
 Alone = Callable[..., dict[str, Any]]
@@ -78,10 +81,16 @@ class Job:
 
 
 def submit(
-    cluster: Cluster, name: str, events: str = "", *options: str, nodes: int = 1, **variables: object
+    cluster: Cluster,
+    name: str,
+    events: str = "",
+    *options: str,
+    nodes: int = 1,
+    changes: Sequence[str] = (),
+    **variables: object,
 ) -> Job:
     work_dir = cluster.folder / name
-    changes = [f"custom_hooks.1.events=[{events}]", *([HALF] if nodes == 2 else [])]
+    changes = [f"custom_hooks.1.events=[{events}]", *([HALF] if nodes == 2 else []), *changes]
     text = cluster.run(
         REPOSITORY / "tools" / "slurm_train.sh",
         CONFIG,
@@ -117,7 +126,7 @@ def limited_in_training(cluster: Cluster) -> Job:
 
 @story
 def limited_in_validation(cluster: Cluster) -> Job:
-    job = submit(cluster, "limited_in_validation", "val-4,train-5", nodes=2)
+    job = submit(cluster, "limited_in_validation", "val-4,train-5")
     job.wait_for_event(0)
     job.near_its_end()
     job.wait_for_restart(1)
@@ -168,6 +177,44 @@ def array(cluster: Cluster) -> list[Job]:
     return [task.ended() for task in tasks]
 
 
+@story
+def sharded(cluster: Cluster) -> Job:
+    """Two tasks that share the model, in a work directory that is a link."""
+    (cluster.folder / "scratch").mkdir()
+    (cluster.folder / "sharded").symlink_to("scratch")
+    job = submit(
+        cluster,
+        "sharded",
+        "train-3",
+        nodes=2,
+        changes=[f"model_wrapper_cfg.{x}" for x in SHARDED],
+    )
+    job.wait_for_event(0)
+    cluster.run("scancel", "--signal=TERM", job.id)
+    job.wait_for_restart(1)
+    return job.ended()
+
+
+@story
+def after_another(cluster: Cluster) -> Job:
+    """A job where another one has trained, on a machine whose clock was ahead, with checkpoints elsewhere."""
+    changes = [f"default_hooks.checkpoint.out_dir={cluster.folder / 'saved'}"]
+    other = submit(cluster, "after_another", changes=changes).ended()
+    assert other.state == "COMPLETED", other.log
+    for file in (cluster.folder / "saved" / "after_another").glob("*.json"):
+        facts = json.loads(file.read_text())
+        file.write_text(json.dumps({**facts, "saved_ns": facts["saved_ns"] + 10**15}))
+    options = ("--seed", "4", "--overwrite")
+    job = submit(cluster, "after_another", "deaf-1,train-3", *options, changes=changes, GRACE=2)
+    job.wait_for_event(0)
+    cluster.run("scancel", "--batch", "--signal=TERM", job.id)
+    job.wait_for_restart(1)
+    job.wait_for_event(1)
+    cluster.run("scancel", "--signal=TERM", job.id)
+    job.wait_for_restart(2)
+    return job.ended()
+
+
 @pytest.fixture(scope="module")
 def stories(cluster: Cluster) -> Iterator[Stories]:
     """All stories, begun at once, by name."""
@@ -187,8 +234,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     return train
 
 
-def trained(work_dir: Path) -> dict[str, Any]:
-    content = read_checkpoint(work_dir / "iter_8.pth")
+def trained(work_dir: Path, name: str = "iter_8.pth") -> dict[str, Any]:
+    content = read_checkpoint(work_dir / name)
     return {key: content[key] for key in ("state_dict", "optimizer")}
 
 
@@ -207,10 +254,13 @@ def test_two_tasks_on_two_nodes_train_like_one_process(stories: Stories, alone: 
 
 
 @pytest.mark.parametrize("name", ["limited_in_training", "limited_in_validation"])
-def test_a_job_that_is_stopped_twice_ends_like_one_that_is_not(stories: Stories, name: str) -> None:
-    job, undisturbed = (stories[x].result() for x in (name, "undisturbed"))
+def test_a_job_that_is_stopped_twice_ends_like_one_that_is_not(
+    stories: Stories, alone: Alone, name: str
+) -> None:
+    job = stories[name].result()
     assert (job.state, job.restarts) == ("COMPLETED", 2), job.log
-    assert_same(trained(job.work_dir), trained(undisturbed.work_dir))
+    expected = alone() if job.tasks == 1 else trained(stories["undisturbed"].result().work_dir)
+    assert_same(trained(job.work_dir), expected)
 
 
 def test_a_time_limit_in_training_saves_at_the_step_and_requeues(stories: Stories) -> None:
@@ -218,7 +268,7 @@ def test_a_time_limit_in_training_saves_at_the_step_and_requeues(stories: Storie
     assert "start 1 of at most 31: SIGUSR1: the tasks have 20 s to save and to end" in log
     assert "Stopped by SIGUSR1 after step 4 of 8" in log
     assert "start 1 of at most 31: stopped, and everything is saved" in log
-    assert "start 2 of at most 31: going on from the newest good checkpoint there" in log
+    assert re.search(r"start 2 of at most 31: going on from .*/limited_in_training/iter_4\.pth\n", log)
     assert re.search(r"Load checkpoint from .*/limited_in_training/iter_4\.pth", log)
     assert "Resumed at step 4 of 8" in log
 
@@ -235,14 +285,14 @@ def test_a_time_limit_in_validation_saves_before_it_and_requeues(stories: Storie
     log = stories["limited_in_validation"].result().log
     assert "Stopped by SIGUSR1 after step 4 of 8" in log
     assert "Resumed at step 4 of 8" in log
-    assert log.count("Iter(val) [1/8]") == 3  # the one that was left, again, and the last one
-    assert len(re.findall(r"Iter\(val\) \[8/8\]\s+error:", log)) == 2
+    assert len(re.findall(r"validation batch 0 of 16\b", log)) == 3  # the one that was left, again, the last
+    assert len(re.findall(r"Validation after step \d: error ", log)) == 2
 
 
 def test_an_operator_who_requeues_a_job_is_not_interfered_with(stories: Stories) -> None:
     log = stories["limited_in_validation"].result().log
     assert "start 2 of at most 31: not requeued from here, since SLURM is ending it (COMPLETING)" in log
-    assert "Resumed at step 7 of 8" in log
+    assert "Resumed at step 6 of 8" in log
 
 
 def test_a_failing_job_is_not_requeued(stories: Stories) -> None:
@@ -293,7 +343,29 @@ def test_array_tasks_train_in_folders_of_their_own_and_are_preempted_one_by_one(
         assert_same(trained(task.work_dir), alone("--seed", seed))
 
 
+def test_a_requeued_job_goes_on_from_a_sharded_checkpoint_behind_a_link(
+    stories: Stories, alone: Alone
+) -> None:
+    job = stories["sharded"].result()
+    assert (job.state, job.restarts) == ("COMPLETED", 1), job.log
+    assert "Stopped by SIGTERM after step 4 of 8" in job.log
+    assert f"start 2 of at most 31: going on from {job.work_dir}/iter_4.sharded\n" in job.log
+    assert "Resumed at step 4 of 8" in job.log
+    weights = trained(job.work_dir, "iter_8.sharded")["state_dict"]
+    assert_same(weights, alone()["state_dict"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_job_never_takes_the_checkpoints_of_another_for_its_own(stories: Stories, alone: Alone) -> None:
+    job = stories["after_another"].result()
+    assert (job.state, job.restarts) == ("COMPLETED", 2), job.log
+    saved = job.cluster.folder / "saved" / "after_another"
+    assert "start 2 of at most 31: nothing was saved, so it begins as it was submitted" in job.log
+    assert f"start 3 of at most 31: going on from {saved}/iter_4.pth\n" in job.log
+    assert "Resumed at step 4 of 8" in job.log
+    assert_same(trained(saved), alone("--seed", "4"))
+
+
 def test_jobs_on_one_node_meet_at_different_ports(stories: Stories) -> None:
-    first = [stories[x].result().log for x in ("undisturbed", "limited_in_training", "limited_in_validation")]
+    first = [stories[x].result().log for x in ("undisturbed", "limited_in_training", "sharded")]
     ports = [re.search(r"on node\[1-2\], port (\d+)", log)[1] for log in first]
     assert len(set(ports)) == 3

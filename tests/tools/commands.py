@@ -1,12 +1,21 @@
 """The commands as objects: their parsers, and running them inside this process."""
 
-import importlib.util
+import io
 import itertools
 import json
+import logging
+import os
+import socket
 import sys
 from argparse import ArgumentParser
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+from mmengine.logging import MMLogger
+
+from mmvisionllama.cli.common import execute
+from tests.processes import in_processes
 
 REPOSITORY = Path(__file__).parents[2]
 TOY = REPOSITORY / "tests" / "tools" / "toy_config.py"
@@ -19,35 +28,52 @@ IN_PROCESS = [
 _RUNS = itertools.count()
 
 
-def parser_of(tool: str) -> ArgumentParser:
-    """Return the parser of ``tools/<tool>.py``."""
-    return _load(tool).build_parser()
+def parser_of(command: str) -> ArgumentParser:
+    """Return the parser of ``mmvisionllama/cli/<command>.py``."""
+    return _module(command).build_parser()
 
 
-def run(tool: str, *arguments: str | Path, **cfg_options: object) -> int:
-    """Run ``tools/<tool>.py`` in this process and return its exit status."""
+def run(command: str, *arguments: str | Path, **cfg_options: object) -> int:
+    """Run a command that takes a config in this process and return its exit status."""
     # Runs of one name share logger and message hub, and the default name has a resolution of a second.
     options = {"experiment_name": f"toy_{next(_RUNS)}", **cfg_options}
-    args = parser_of(tool).parse_args([str(x) for x in arguments])
+    args = parser_of(command).parse_args([str(x) for x in arguments])
     args.cfg_options = {**(args.cfg_options or {}), **options}
-    return _load(tool).run(tool, args)
+    for handler in MMLogger.get_current_instance().handlers:  # of an earlier run; not every command makes one
+        if type(handler) is logging.StreamHandler:
+            handler.stream = sys.stdout  # setStream would flush the one before, which may be closed
+    return execute(_module(command).main.__wrapped__, args)
 
 
-def main(tool: str, *arguments: str | Path) -> int:
-    """Run a tool that is not started by ``tools/<tool>.sh`` in this process; return its exit status."""
-    return _load(tool).main([str(x) for x in arguments])
+def run_in_two(command: str, *arguments: str | Path, folder: Path) -> str:
+    """Run a command in two processes of a machine, forked from this one; return what they print.
+
+    Args:
+        folder: Their current directory.
+    Raises: RuntimeError: if one of them fails, with what it printed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def work(rank: int) -> str:
+        os.chdir(folder)
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        sys.stdout = sys.stderr = output = io.StringIO()  # until the end of this process
+        if status := run(command, *arguments, "--launcher", "pytorch"):
+            raise RuntimeError(f"status {status}: {output.getvalue()}")
+        return output.getvalue()
+
+    return "".join(in_processes(2, work, grouped=False))
 
 
-def _load(tool: str) -> ModuleType:
-    folder = str(REPOSITORY / "tools")
-    spec = importlib.util.spec_from_file_location(f"tools_{tool}", f"{folder}/{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-    return module
+def main(command: str, *arguments: str | Path) -> int:
+    """Run a command in this process as its file in ``tools`` does; return its exit status."""
+    return _module(command).main([str(x) for x in arguments])
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"mmvisionllama.cli.{command}")
 
 
 def summary(work_dir: Path) -> dict:

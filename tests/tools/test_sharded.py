@@ -6,25 +6,18 @@ import pytest
 
 from mmvisionllama.checkpoint import verify
 from mmvisionllama.checkpoint.__main__ import main as checkpoint_main
-from tests.tools.commands import TOY, log_text, logged_losses, run, summary
-from tests.tools.test_shell import call
+from tests.tools.commands import TOY, log_text, logged_losses, run, run_in_two, summary
 
 WRAPPER = "model_wrapper_cfg.type=mmvisionllama.ShardedDataParallel"
 UNITS = "model_wrapper_cfg.units=[ToyBackbone]"
 HALF = "train_dataloader.batch_size=2"
 
 
-def train(folder: Path, *arguments: str) -> None:
-    options = [*arguments, "--cfg-options", HALF, WRAPPER, UNITS]
-    result = call("train.sh", TOY, "--work-dir", "run", *options, cwd=folder, GPUS=0, NPROC=2)
-    assert result.returncode == 0, result.stderr
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The work directory of three steps of two processes that share the model; tests must not change it."""
     folder = tmp_path_factory.mktemp("sharded")
-    train(folder)
+    run_in_two("train", TOY, "--work-dir", "run", "--cfg-options", HALF, WRAPPER, UNITS, folder=folder)
     return folder / "run"
 
 

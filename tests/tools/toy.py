@@ -1,12 +1,14 @@
 """A regression that trains in milliseconds, for tests of the commands rather than of models."""
 
+import time
 from typing import Any
 
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel, BaseModule
-from mmengine.registry import DATASETS, METRICS, MODELS
+from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import Tensor, nn
 
 
@@ -56,6 +58,18 @@ class ToyPoints(BaseDataset):
     def load_data_list(self) -> list[dict[str, Tensor]]:
         points = torch.randn(self.count, 4, generator=torch.Generator().manual_seed(1))
         return [{"inputs": point, "target": point.prod()} for point in points]
+
+
+@HOOKS.register_module()
+class SlowStepHook(Hook):
+    """Let the step after so many others take long."""
+
+    def __init__(self, step: int, seconds: float) -> None:
+        self.step, self.seconds = step, seconds
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if runner.iter == self.step:
+            time.sleep(self.seconds)
 
 
 @METRICS.register_module()

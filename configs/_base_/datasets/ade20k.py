@@ -19,6 +19,13 @@ train_dataloader = dict(
         ],
     ),
 )
+# mmseg's tools read this by its name, and look for a loader of exactly this type in it.
+test_pipeline = [
+    dict(type="LoadImageFromFile", _scope_="mmvisionllama"),
+    dict(type="Resize", scale=(2048, 512), keep_ratio=True),
+    dict(type="LoadAnnotations"),  # after Resize: metrics are at full size
+    dict(type="PackSegInputs"),
+]
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -28,12 +35,7 @@ val_dataloader = dict(
         type="ADE20KDataset",
         data_root="data/ade/ADEChallengeData2016",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="Resize", scale=(2048, 512), keep_ratio=True),
-            dict(type="LoadAnnotations"),  # after Resize: metrics are at full size
-            dict(type="PackSegInputs"),
-        ],
+        pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader

@@ -1,6 +1,19 @@
 # COCO 2017, instances: 117,266 training images with annotations, 5,000 for validation, 80 classes.
 # Training images in many sizes, half of them cropped (DETR, Sparse R-CNN); evaluation at 1333 x 800.
 _sizes = [(side, 1333) for side in range(480, 801, 32)]
+_load_train = dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10)
+_load = dict(type="mmvisionllama.LoadImageFromFile")
+_mark = dict(type="mmvisionllama.MarkMissingMasks")
+_annotate = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
+_flip = dict(type="RandomFlip", prob=0.5)
+_pack = dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"))
+_train = dict(
+    type="CocoDataset",
+    data_root="data/coco",
+    ann_file="annotations/instances_train2017.json",
+    data_prefix=dict(img="train2017"),
+    filter_cfg=dict(filter_empty_gt=True, min_size=32),
+)
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -8,16 +21,12 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     batch_sampler=dict(type="AspectRatioBatchSampler"),
     dataset=dict(
-        type="CocoDataset",
-        data_root="data/coco",
-        ann_file="annotations/instances_train2017.json",
-        data_prefix=dict(img="train2017"),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        **_train,
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="mmvisionllama.MarkMissingMasks"),
-            dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-            dict(type="RandomFlip", prob=0.5),
+            _load_train,
+            _mark,
+            _annotate,
+            _flip,
             dict(
                 type="RandomChoice",
                 transforms=[
@@ -53,16 +62,7 @@ val_dataloader = dict(
         ann_file="annotations/instances_val2017.json",
         data_prefix=dict(img="val2017"),
         test_mode=True,
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-            dict(type="mmvisionllama.MarkMissingMasks"),
-            dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-            dict(
-                type="PackDetInputs",
-                meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-            ),
-        ],
+        pipeline=[_load, dict(type="Resize", scale=(1333, 800), keep_ratio=True), _mark, _annotate, _pack],
     ),
 )
 test_dataloader = val_dataloader

@@ -1,38 +1,15 @@
 # DigitScenes without labels, for masked pre-training.
+_base_ = "./digitscenes_cls.py"
 data_preprocessor = dict(
-    type="SelfSupDataPreprocessor", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
+    _delete_=True,
+    type="SelfSupDataPreprocessor",
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
 )
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
-    collate_fn=dict(type="default_collate"),
-    dataset=dict(
-        type="CustomDataset",
-        data_root="data/digitscenes/cls",
-        data_prefix="train",
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="RandomResizedCrop", scale=64, crop_ratio_range=(0.6, 1.0)),
-            dict(type="PackInputs"),
-        ],
-    ),
-)
-val_dataloader = dict(
-    batch_size=100,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="default_collate"),
-    dataset=dict(
-        type="CustomDataset",
-        data_root="data/digitscenes/cls",
-        data_prefix="val",
-        pipeline=[dict(type="mmvisionllama.LoadImageFromFile"), dict(type="PackInputs")],
-    ),
-)
+train_dataloader = dict(batch_size=64, collate_fn=dict(type="default_collate"))
+val_dataloader = dict(collate_fn=dict(type="default_collate"))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="mmvisionllama.ReconstructionLoss")
+val_evaluator = dict(_delete_=True, type="mmvisionllama.ReconstructionLoss")
 test_evaluator = val_evaluator

@@ -18,6 +18,12 @@ train_dataloader = dict(
         ],
     ),
 )
+# mmseg's tools read this by its name, and look for a loader of exactly this type in it.
+test_pipeline = [
+    dict(type="LoadImageFromFile", _scope_="mmvisionllama"),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
 val_dataloader = dict(
     batch_size=32,
     num_workers=1,
@@ -27,11 +33,7 @@ val_dataloader = dict(
         type="mmvisionllama.DigitScenesSegDataset",
         data_root="data/digitscenes/seg",
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile"),
-            dict(type="LoadAnnotations"),
-            dict(type="PackSegInputs"),
-        ],
+        pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader

@@ -1,4 +1,7 @@
-# ImageNet-1K, crops and flips alone: linear probes.
+# ImageNet-1K, crops and flips alone: linear probes. Pillow resizes, bicubic, as in MAE and in the evaluation.
+_load_train = dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10)
+_random_crop = dict(type="RandomResizedCrop", scale=224, backend="pillow", interpolation="bicubic")
+_flip = dict(type="RandomFlip", prob=0.5)
 train_dataloader = dict(
     batch_size=128,
     num_workers=8,
@@ -8,11 +11,6 @@ train_dataloader = dict(
         type="ImageNet",
         data_root="data/imagenet",
         split="train",
-        pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="RandomResizedCrop", scale=224),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="PackInputs"),
-        ],
+        pipeline=[_load_train, _random_crop, _flip, dict(type="PackInputs")],
     ),
 )

@@ -1,5 +1,5 @@
-# ImageNet-1K in crops of 256 px as ADM makes them, and flips. Validations watch the loss of every 1,000th
-# validation image, and draw one sample of its class.
+# ImageNet-1K in crops of 256 px as ADM makes them, and flips.
+# Validations measure the loss of every 1,000th validation image, and draw one sample of its class.
 data_preprocessor = dict(
     type="mmvisionllama.GenerationDataPreprocessor",
     num_classes=1000,
@@ -42,3 +42,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+
+val_evaluator = dict(type="mmvisionllama.DenoisingLoss")  # under noise that is always the same
+test_evaluator = val_evaluator

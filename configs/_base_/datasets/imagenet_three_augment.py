@@ -1,4 +1,8 @@
 # ImageNet-1K as DeiT III trains on it: 3-Augment, and every image three times in a batch.
+_load_train = dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10)
+_random_crop = dict(type="RandomResizedCrop", backend="pillow", interpolation="bicubic")
+_flip = dict(type="RandomFlip", prob=0.5)
+_three_augment = dict(type="mmvisionllama.ThreeAugment", color_jitter=0.3)
 train_dataloader = dict(
     batch_size=256,
     num_workers=8,
@@ -9,10 +13,10 @@ train_dataloader = dict(
         data_root="data/imagenet",
         split="train",
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
-            dict(type="RandomResizedCrop", scale=224, backend="pillow", interpolation="bicubic"),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="mmvisionllama.ThreeAugment", color_jitter=0.3),
+            _load_train,
+            dict(**_random_crop, scale=224),
+            _flip,
+            _three_augment,
             dict(type="PackInputs"),
         ],
     ),

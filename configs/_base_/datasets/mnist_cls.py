@@ -1,5 +1,5 @@
-# MNIST in its own files (docs/data.md), enlarged to 64 px so that one model serves it and DigitScenes. While
-# training, the first 500 test images are evaluated; a test evaluates all 10,000.
+# MNIST in its own files (docs/data.md), enlarged to 64 px so that one model serves it and DigitScenes.
+# Validations evaluate the first 500 test images; a test evaluates all 10,000.
 data_preprocessor = dict(
     num_classes=10,
     mean=[33.3, 33.3, 33.3],  # three, so that the one channel of the images becomes the three of the models

@@ -1,4 +1,4 @@
-# MNIST in its own files (docs/data.md), 28 px: 60,000 to train, of the test images the first 300 to watch.
+# MNIST in its own files (docs/data.md), 28 px: 60,000 to train, the first 300 of the test images to validate.
 data_preprocessor = dict(type="ClsDataPreprocessor", num_classes=10, mean=[127.5], std=[127.5])
 train_dataloader = dict(
     batch_size=64,
@@ -29,3 +29,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+
+val_evaluator = dict(type="mmvisionllama.DenoisingLoss")  # under noise that is always the same
+test_evaluator = val_evaluator

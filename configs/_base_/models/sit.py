@@ -1,18 +1,12 @@
-# SiT in the latents of 256 px images. Leaves add size, patch and, for the baseline, ViT's block. The second
-# half of the outputs is that of the published networks; nothing reads it.
+# SiT in the latents of 256 px images: DiT's network with another objective and sampler.
+# The published networks have the second half of the outputs too; nothing reads it.
+_base_ = "./dit.py"
 model = dict(
-    type="mmvisionllama.ClassConditionalGenerator",
-    network=dict(
-        type="mmvisionllama.DiT",
-        input_size=32,
-        in_channels=4,
-        num_classes=1000,
-        label_dropout=0.1,
-        learn_sigma=True,
-    ),
     objective=dict(
-        type="mmvisionllama.Interpolant", path=dict(type="mmvisionllama.LinearPath"), prediction="velocity"
+        _delete_=True,
+        type="mmvisionllama.Interpolant",
+        path=dict(type="mmvisionllama.LinearPath"),
+        prediction="velocity",
     ),
     sampler=dict(type="mmvisionllama.SDESampler", method="euler", steps=250),
-    autoencoder=dict(type="mmvisionllama.KLAutoencoder", path="stabilityai/sd-vae-ft-ema", scale=0.18215),
 )

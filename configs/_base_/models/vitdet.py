@@ -1,7 +1,5 @@
 # Mask R-CNN on a simple feature pyramid from one map of stride 16 (ViTDet). Baselines put their backbone in.
-_base_ = "mmdet::_base_/models/mask-rcnn_r50_fpn.py"
-# Left in the host's file, read by nothing.
-unchecked = ["model.train_cfg.rpn.debug", "model.train_cfg.rcnn.debug"]
+_base_ = "./mask_rcnn.py"
 
 _norm = dict(type="mmvisionllama.LN2d", eps=1e-6)
 model = dict(
@@ -18,11 +16,8 @@ model = dict(
     ),
     data_preprocessor=dict(pad_size_divisor=1024),  # images of up to 1024 px become squares
     neck=dict(_delete_=True, type="mmvisionllama.SimpleFPN", in_channels=768, out_channels=256),
-    # As in mask_rcnn.py, which would be one file too many behind a leaf.
-    rpn_head=dict(type="mmvisionllama.RPNHead", num_convs=2),
+    rpn_head=dict(num_convs=2),
     roi_head=dict(
-        bbox_roi_extractor=dict(type="mmvisionllama.SingleRoIExtractor"),
-        mask_roi_extractor=dict(type="mmvisionllama.SingleRoIExtractor"),
         bbox_head=dict(type="Shared4Conv1FCBBoxHead", conv_out_channels=256, norm_cfg=_norm),
         mask_head=dict(norm_cfg=_norm),
     ),

@@ -1,4 +1,4 @@
-# What the runs of every task share.
+# Runtime of every task: environment, seed, log level, start.
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),

@@ -1,4 +1,7 @@
+# Runtime of detection: scope, loops and hooks.
 default_scope = "mmdet"
+val_cfg = dict()
+test_cfg = dict()
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
@@ -13,3 +16,5 @@ custom_hooks = [
     dict(type="mmvisionllama.DetPicturesHook"),
     dict(type="mmvisionllama.PrecisionRecallHook"),
 ]
+# Of the host's inferencer, which draws nothing without one.
+visualizer = dict(type="DetLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])

@@ -1,4 +1,7 @@
+# Runtime of masked pre-training: scope, loops and hooks.
 default_scope = "mmpretrain"
+val_cfg = dict()
+test_cfg = dict()
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

@@ -1,4 +1,7 @@
+# Runtime of segmentation: scope, loops and hooks.
 default_scope = "mmseg"
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
@@ -13,3 +16,5 @@ custom_hooks = [
     dict(type="mmvisionllama.SegPicturesHook"),
 ]
 log_processor = dict(by_epoch=False)
+# Of the host's inferencer, which draws nothing without one.
+visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBackend")])

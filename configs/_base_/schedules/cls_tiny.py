@@ -10,5 +10,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=150, end=1500, by_epoch=False),
 ]
 train_cfg = dict(by_epoch=False, max_iters=1500, val_interval=100)
-val_cfg = dict()
-test_cfg = dict()

@@ -10,5 +10,3 @@ param_scheduler = [
     dict(type="MultiStepLR", milestones=[27, 33], gamma=0.1, begin=0, end=36, by_epoch=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=36, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()

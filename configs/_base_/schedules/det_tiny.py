@@ -10,5 +10,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=0, end=3, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()

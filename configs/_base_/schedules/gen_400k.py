@@ -6,5 +6,3 @@ optim_wrapper = dict(
 auto_scale_lr = dict(base_batch_size=256)
 param_scheduler = [dict(type="ConstantLR", factor=1.0, begin=0, end=400_000, by_epoch=False)]
 train_cfg = dict(by_epoch=False, max_iters=400_000, val_interval=20_000)
-val_cfg = dict()
-test_cfg = dict()

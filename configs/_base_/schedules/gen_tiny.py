@@ -9,5 +9,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=100, end=3000, by_epoch=False),
 ]
 train_cfg = dict(by_epoch=False, max_iters=3000, val_interval=500)
-val_cfg = dict()
-test_cfg = dict()

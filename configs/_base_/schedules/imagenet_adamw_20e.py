@@ -10,5 +10,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=1e-5, begin=5, end=20, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()

@@ -10,5 +10,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=5, end=300, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=300, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()

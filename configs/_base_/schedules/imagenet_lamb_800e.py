@@ -6,9 +6,7 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(base_batch_size=2048)
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, begin=0, end=5, convert_to_iter_based=True),
+    dict(type="LinearLR", start_factor=1e-6 / 3e-3, begin=0, end=5, convert_to_iter_based=True),
     dict(type="CosineAnnealingLR", eta_min=1e-5, begin=5, end=800, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=800, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()

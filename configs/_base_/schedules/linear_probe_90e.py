@@ -9,5 +9,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=10, end=90, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()

@@ -13,5 +13,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=40, end=800, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=800, val_interval=20)
-val_cfg = dict()
-test_cfg = dict()

@@ -11,5 +11,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=1e-6, begin=5, end=100, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()

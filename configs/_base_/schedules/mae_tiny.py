@@ -12,5 +12,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, begin=3, end=30, convert_to_iter_based=True),
 ]
 train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()

@@ -11,5 +11,3 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=False, begin=100, end=1450),
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=1450, val_interval=725)
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")

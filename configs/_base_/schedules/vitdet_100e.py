@@ -1,15 +1,7 @@
-# 100 epochs of AdamW at batch 64 with layer-wise decay (ViTDet).
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
-    constructor="mmvisionllama.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=0.7, flat_decay_mult=0.0),
-)
-auto_scale_lr = dict(base_batch_size=64)
+# As vitdet_36e.py, for 100 epochs: ViT-B's.
+_base_ = "./vitdet_36e.py"
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, begin=0, end=1000, by_epoch=False),
     dict(type="MultiStepLR", milestones=[89, 96], gamma=0.1, begin=0, end=100, by_epoch=True),
 ]
-train_cfg = dict(by_epoch=True, max_epochs=100, val_interval=5)
-val_cfg = dict()
-test_cfg = dict()
+train_cfg = dict(max_epochs=100, val_interval=5)

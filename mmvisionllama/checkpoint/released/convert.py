@@ -1,4 +1,4 @@
-"""From a released checkpoint to the config and the weights of a model of ours."""
+"""Convert a released checkpoint: find, rename and check its weights, and make the config of the model."""
 
 import copy
 import re
@@ -10,24 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmvisionllama.checkpoint.matching import Match, compare
-from mmvisionllama.checkpoint.reading import CheckpointError
+from mmvisionllama.checkpoint.matching import compare, shapes_of
 from mmvisionllama.checkpoint.released.families import FAMILIES, backbone_config
 from mmvisionllama.checkpoint.released.parts import (
     GENERATOR_PARTS,
     GENERATORS,
     PARTS,
-    assembled,
+    assemble,
     part_config,
 )
 from mmvisionllama.checkpoint.released.shapes import Shapes
-from mmvisionllama.names import did_you_mean, refusal, shortened
+from mmvisionllama.errors import CheckpointError
 from mmvisionllama.registry import MODELS
 from mmvisionllama.signatures import accepted_arguments
+from mmvisionllama.suggestions import did_you_mean, refusal, shortened
 
 Weights = dict[str, Tensor]
 
-# Where trainings keep weights, the first found counts: DiT and SiT evaluate their moving average.
+# Keys of the weights in a checkpoint, the first found counts: DiT and SiT evaluate their moving average.
 _CONTAINERS = ("state_dict", "ema", "model", "model_ema")
 _WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel, of torch.compile
 # Layers that the release keeps as one and a model of ours as several.
@@ -76,8 +76,8 @@ def convert(
     """Convert as :func:`convert_released` does, the weights below ``part`` (see :func:`find_weights`)."""
     weights, report = find_weights(checkpoint, part)
     parts = _split(weights)
-    named, hints = _hints(checkpoint)
-    family = family or named or recognised(weights)
+    named, hints = _options_of_training(checkpoint)
+    family = family or named or family_of(weights)
     known = hints | known
     _check_arguments(family, known, {*parts, "head"} if family == "mae" else parts)
     _require_names(family, weights)
@@ -89,13 +89,13 @@ def convert(
             report |= {f"{name}.{key}": "left out as asked for" for key in parts.pop(name)}
         else:
             parts[name], cfgs[name] = part_config(name, parts[name], known.get(name, {}))
-    shapes = Shapes({key: tuple(x.shape) for key, x in (parts["backbone"] | backbone).items()})
+    shapes = Shapes(shapes_of(parts["backbone"] | backbone))
     own = {key: value for key, value in known.items() if key not in (*PARTS, *GENERATOR_PARTS)}
-    model, inner = assembled(family, backbone_config(family, shapes, own), cfgs, shapes, known)
+    model, inner = assemble(family, backbone_config(family, shapes, own), cfgs, shapes, known)
     renamed = {f"{inner}{key}": x for key, x in backbone.items()}
     renamed |= {f"{name}.{key}": x for name in cfgs for key, x in parts[name].items()}
     model = copy.deepcopy(model)  # parts of it are constants
-    return Converted(model, _fitted(model, renamed, family), report, family)
+    return Converted(model, _fit_to_model(model, renamed, family), report, family)
 
 
 def find_weights(checkpoint: Mapping[str, Any], part: str | None = None) -> tuple[Weights, dict[str, str]]:
@@ -120,10 +120,10 @@ def find_weights(checkpoint: Mapping[str, Any], part: str | None = None) -> tupl
     while prefix := next((x for x in _WRAPPERS if all(key.startswith(x) for key in weights)), ""):
         weights = {key.removeprefix(prefix): x for key, x in weights.items()}
     report = {str(key): "no weight" for key, x in checkpoint.items() if not isinstance(x, Tensor)}
-    return {key: _widened(x) for key, x in weights.items()}, report
+    return {key: _to_float32(x) for key, x in weights.items()}, report
 
 
-def _hints(checkpoint: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+def _options_of_training(checkpoint: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Read what weights do not tell off the options that trainings of DiT, SiT and DeiT save with them."""
     args = checkpoint.get("args")
     name = str(getattr(args, "model", "")) if isinstance(args, Namespace) else ""
@@ -135,7 +135,7 @@ def _listed(checkpoint: Mapping[str, Any]) -> str:
     return shortened([str(key) for key in checkpoint]) or "nothing"
 
 
-def _widened(x: Tensor) -> Tensor:
+def _to_float32(x: Tensor) -> Tensor:
     return x.float() if x.is_floating_point() and x.element_size() < 4 else x
 
 
@@ -150,7 +150,7 @@ def _split(weights: Weights) -> dict[str, Weights]:
     return parts
 
 
-def recognised(weights: Mapping[str, Any]) -> str | None:
+def family_of(weights: Mapping[str, Any]) -> str | None:
     """Return the family whose names these weights have, if one has."""
     names = _names(weights)
     return next((name for name, family in FAMILIES.items() if family.fits(names)), None)
@@ -203,23 +203,27 @@ def _rename(family: str, weights: Weights) -> tuple[Weights, dict[str, str]]:
     return renamed, {name: reason for name, reason in unused.items() if name in weights}
 
 
-def _fitted(model: dict[str, Any], weights: Weights, family: str) -> Weights:
+def _fit_to_model(model: dict[str, Any], weights: Weights, family: str) -> Weights:
     """Return the weights as the built model has them, in its order; raise if they are not the same."""
-    # The host's own parts, such as a loss that a head takes for granted, carry no prefix.
+    # A host's defaults, such as the loss of a head, have types without a scope.
     scope = model["type"].partition(".")[0]
     try:
         with torch.device("meta"):
             expected = MODELS.build({**copy.deepcopy(model), "_scope_": scope}).state_dict()
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"the {family!r} model cannot be built: {error}") from error
-    weights = dict(_in_parts(weights, expected))
-    match = compare(_shapes(expected), _shapes(weights))
+    weights = dict(_split_fused(weights, expected))
+    match = compare(shapes_of(expected), shapes_of(weights))
     if not match.exact:
-        raise CheckpointError(_misfit(family, match))
+        raise CheckpointError(
+            f"the weights are not those of the {family!r} model that they seem to be:\n{match.describe()}\n"
+            "  Give what weights do not tell (num_heads, window, ...), another family, or PART=None for a "
+            "head to leave out"
+        )
     return {name: weights[name] for name in expected if name in weights}
 
 
-def _in_parts(weights: Weights, expected: Weights) -> Iterator[tuple[str, Tensor]]:
+def _split_fused(weights: Weights, expected: Weights) -> Iterator[tuple[str, Tensor]]:
     """Divide fused layers into those that the model has, and flatten a convolution that is a linear layer."""
     for name, x in weights.items():
         stem, _, leaf = name.rpartition(".")
@@ -232,15 +236,3 @@ def _in_parts(weights: Weights, expected: Weights) -> Iterator[tuple[str, Tensor
             yield name, x.flatten(1)
         else:
             yield name, x
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> Shapes:
-    return Shapes({name: tuple(x.shape) for name, x in weights.items()})
-
-
-def _misfit(family: str, match: Match) -> str:
-    return (
-        f"the weights are not those of the {family!r} model that they seem to be:\n{match.describe()}\n"
-        "  Give what weights do not tell (num_heads, window, ...), another family, or PART=None for a head "
-        "to leave out"
-    )

@@ -1,4 +1,4 @@
-"""The kinds of released checkpoints: what tells each, its names in ours, and what is left out."""
+"""Table of the kinds of released checkpoints: how to recognise, rename and configure each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,10 +67,10 @@ class Family:
 
     about: str
     has: tuple[str, ...]
-    type: str
     renames: Renames
-    sizes: Callable[[Shapes, Mapping[str, Any]], dict[str, Any]]
     task: Callable[[Shapes], dict[str, Any]]
+    type: str = "mmvisionllama.VisionLLaMA"
+    sizes: Callable[[Shapes, Mapping[str, Any]], dict[str, Any]] = plain_sizes
     lacks: tuple[str, ...] = ()
     rope: str | None = "RoPE2D"
     unused: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +90,11 @@ def _dense_mae(shapes: Shapes) -> dict[str, Any]:
     if summed:
         task["window"] = dict(size=14, global_blocks=tuple(summed))
     return task | _image_size(shapes, side)
+
+
+def _dense_pyramid(shapes: Shapes) -> dict[str, Any]:
+    without = {} if "norms.0.weight" in shapes else dict(out_norm="none")
+    return dict(out_type="featmap", out_indices=(0, 1, 2, 3), img_size=224) | without
 
 
 def _image_size(shapes: Shapes, side: int) -> dict[str, Any]:
@@ -113,18 +118,14 @@ FAMILIES = {
     "plain": Family(
         about="plain classifiers S, B and L, with a class token or mean pooling",
         has=("patch_embed.proj.weight", "blocks.0.mlp.c_fc1.weight", "norm.weight"),
-        type="mmvisionllama.VisionLLaMA",
         renames=(*_PLAIN, (r"^norm\.", "norms.all.")),
-        sizes=plain_sizes,
         task=_classifier,
     ),
     "plain_dense": Family(
         about="plain backbones for dense tasks, after supervised pre-training",
         has=("patch_embed.proj.weight", "blocks.0.mlp.c_fc1.weight"),
         lacks=("norm.weight",),
-        type="mmvisionllama.VisionLLaMA",
         renames=_PLAIN,
-        sizes=plain_sizes,
         task=lambda shapes: dict(out_type="featmap", with_cls_token="cls_token" in shapes, img_size=224),
     ),
     "pyramid": Family(
@@ -136,12 +137,13 @@ FAMILIES = {
         task=lambda shapes: dict(out_type="avg_featmap", img_size=224),
     ),
     "pyramid_dense": Family(
-        about="pyramid backbones of segmentors and detectors S, B and L",
-        has=("patch_embeds.0.proj.weight", "blocks.0.0.mlp.c_fc1.weight", "norm_list.0.weight"),
+        about="pyramid backbones of segmentors and detectors S, B and L, their outputs with norms or without",
+        has=("patch_embeds.0.proj.weight", "blocks.0.0.mlp.c_fc1.weight"),
+        lacks=("norm.weight",),
         type="mmvisionllama.PyramidVisionLLaMA",
         renames=(*_PYRAMID, (r"^norm_list\.", "norms.")),
         sizes=pyramid_sizes,
-        task=lambda shapes: dict(out_type="featmap", out_indices=(0, 1, 2, 3), img_size=224),
+        task=_dense_pyramid,
         rope="AS2DRoPE",
     ),
     "mae": Family(
@@ -149,7 +151,6 @@ FAMILIES = {
         has=("layers.0.ffn.w12.weight", "neck.decoder_embed.weight"),
         type="mmvisionllama.MAEVisionLLaMA",
         renames=(*_MAE, (r"^ln1\.", "norm.")),
-        sizes=plain_sizes,
         task=lambda shapes: _image_size(shapes, shapes.side("pos_embed", extra=1) or 14),
         unused={"pos_embed": _NEVER_ADDED},
     ),
@@ -157,9 +158,7 @@ FAMILIES = {
         about="classifiers B and L fine-tuned or probed after MAE",
         has=("layers.0.ffn.w12.weight", "ln2.weight"),
         lacks=("neck.decoder_embed.weight",),
-        type="mmvisionllama.VisionLLaMA",
         renames=(*_MAE, (r"^ln1\.", "norms.last."), (r"^ln2\.", "norms.all.")),
-        sizes=plain_sizes,
         task=lambda shapes: (
             dict(out_type="avg_featmap") | _image_size(shapes, shapes.side("pos_embed") or 14)
         ),
@@ -169,9 +168,7 @@ FAMILIES = {
         about="backbones of segmentors and detectors (ViTDet) after MAE",
         has=("layers.0.ffn.w12.weight",),
         lacks=("ln2.weight", "neck.decoder_embed.weight"),
-        type="mmvisionllama.VisionLLaMA",
         renames=(*_MAE, (r"^ln1\.", "norms.all.")),
-        sizes=plain_sizes,
         task=_dense_mae,
         unused={"pos_embed": _NEVER_ADDED},
     ),
@@ -191,16 +188,16 @@ def backbone_config(name: str, shapes: Shapes, known: Mapping[str, Any]) -> dict
     if family.rope:
         cfg["rope"] = dict(type=rope.removeprefix("mmvisionllama."))
     for part in (sizes, family.task(shapes), known):
-        cfg = merged(cfg, part)
+        cfg = merge(cfg, part)
     for option in quirks_of(name, shapes):
         cfg = with_quirk(cfg, option)
-    return merged(cfg, known)
+    return merge(cfg, known)
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with the values of ``over``, dicts inside each other merged likewise."""
     both = {
-        key: merged(base[key], value)
+        key: merge(base[key], value)
         for key, value in over.items()
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
     }
@@ -214,4 +211,4 @@ def with_quirk(cfg: dict[str, Any], option: Mapping[str, Any]) -> dict[str, Any]
             part = cfg.get(key)
             if not isinstance(part, Mapping) or value.get("type", part.get("type")) != part.get("type"):
                 return cfg
-    return merged(cfg, option)
+    return merge(cfg, option)

@@ -1,4 +1,4 @@
-"""Converted weights on disk: safetensors, and beside them what they are, as JSON."""
+"""Write converted weights as safetensors, with a JSON file about their model and source."""
 
 import json
 import shutil
@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmvisionllama import __version__
-from mmvisionllama.checkpoint.reading import CheckpointError, local_file, read_checkpoint
+from mmvisionllama.checkpoint.reading import local_file, read_checkpoint
 from mmvisionllama.checkpoint.released.convert import Converted, convert
-from mmvisionllama.files import replaced_when_whole, sha256_of
+from mmvisionllama.errors import CheckpointError
+from mmvisionllama.files import atomic_path, sha256_of
 
 SUFFIX = ".safetensors"
 
@@ -29,8 +30,8 @@ def convert_file(
 ) -> Converted:
     """Convert a released checkpoint into ``target``, a file that every config can load or start from.
 
-    Beside it goes a JSON file of the same name: the model's config, the source and its SHA-256, and what was
-    left out and why. Either both are written or none.
+    Beside it goes a JSON file of the same name: the model's config, the SHA-256 of the weights and of the
+    source, and what was left out and why. Either both are written or none.
 
     Args:
         source: A file or an ``http(s)`` address; no code in it runs.
@@ -53,12 +54,13 @@ def convert_file(
         report=converted.report,
         mmvisionllama=__version__,
     )
-    tensors = {name: _alone(x) for name, x in converted.state_dict.items()}
+    tensors = {name: _in_own_memory(x) for name, x in converted.state_dict.items()}
     try:
-        with replaced_when_whole(target) as weights_file, replaced_when_whole(beside) as facts_file:
-            facts_file.write_text(json.dumps(facts, indent=2) + "\n")
+        with atomic_path(target) as weights_file, atomic_path(beside) as facts_file:
             save_file(tensors, weights_file, dict(format="pt", mmvisionllama=__version__))
-            shutil.copymode(facts_file, weights_file)  # safetensors lets nobody else read its files
+            facts["sha256"] = sha256_of(weights_file)
+            facts_file.write_text(json.dumps(facts, indent=2) + "\n")
+            shutil.copymode(facts_file, weights_file)  # safetensors makes its files private
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{target} cannot be written: {error}") from error
     return converted
@@ -77,7 +79,7 @@ def require_free(target: Path, force: bool) -> Path:
     return beside
 
 
-def _alone(x: Tensor) -> Tensor:
+def _in_own_memory(x: Tensor) -> Tensor:
     """Return the tensor in memory of its own, as the format asks for."""
     whole = x.is_contiguous() and x.untyped_storage().nbytes() == x.nbytes
     return x if whole else x.clone(memory_format=torch.contiguous_format)

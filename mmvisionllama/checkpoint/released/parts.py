@@ -1,4 +1,4 @@
-"""What stands around the backbone in a released checkpoint: heads, necks, decoders."""
+"""Configs of the heads, necks and decoders around a released backbone."""
 
 import re
 from collections.abc import Mapping
@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mmvisionllama.checkpoint.reading import CheckpointError
-from mmvisionllama.checkpoint.released.families import merged, with_quirk
+from mmvisionllama.checkpoint.matching import shapes_of
+from mmvisionllama.checkpoint.released.families import merge, with_quirk
 from mmvisionllama.checkpoint.released.quirks import quirks_of
 from mmvisionllama.checkpoint.released.shapes import Shapes
+from mmvisionllama.errors import CheckpointError
 
 # Parts of a host's model, and the model that has them beside a backbone.
 PARTS = {
@@ -20,7 +21,7 @@ PARTS = {
     "rpn_head": "mmdet.MaskRCNN",
     "roi_head": "mmdet.MaskRCNN",
 }
-# What stands around a network that generates images, and holds no weights: as released.
+# Parts without weights around the network of a generator, as released.
 _AROUND = dict(
     guidance=dict(scale=1.0),
     autoencoder=dict(type="mmvisionllama.KLAutoencoder", path="stabilityai/sd-vae-ft-ema", scale=0.18215),
@@ -51,7 +52,7 @@ def part_config(
 
     Raises: CheckpointError: if it can neither be read nor was given.
     """
-    shapes = Shapes({key: tuple(x.shape) for key, x in weights.items()})
+    shapes = Shapes(shapes_of(weights))
     if "type" in known:
         return weights, dict(known)
     if part == "head":
@@ -60,12 +61,14 @@ def part_config(
             re.sub(r"^(layers\.head\.)?(weight|bias)$", r"fc.\2", key): x for key, x in weights.items()
         }
         if "fc.weight" in weights and weights["fc.weight"].ndim == 2:
-            return weights, merged(_linear_head(*weights["fc.weight"].shape), known)
+            classes, width = weights["fc.weight"].shape
+            head = dict(type="mmpretrain.LinearClsHead", num_classes=classes, in_channels=width)
+            return weights, merge(head | dict(loss=dict(type="mmpretrain.CrossEntropyLoss")), known)
     if part == "neck" and "decoder_embed.weight" in shapes:
-        return weights, merged(_mae_decoder(shapes, known), known)
+        return weights, merge(_mae_decoder(shapes, known), known)
     if part == "neck" and "bn.running_mean" in shapes:
         features = shapes.of("bn.running_mean", 1)[0]
-        return weights, merged(dict(type="mmpretrain.ClsBatchNormNeck", input_features=features), known)
+        return weights, merge(dict(type="mmpretrain.ClsBatchNormNeck", input_features=features), known)
     names = ", ".join(f"{part}.{key}" for key in list(weights)[:3])
     raise CheckpointError(
         f"the checkpoint has a {part} ({names}, ...) whose config its weights do not tell: give it as "
@@ -73,7 +76,7 @@ def part_config(
     )
 
 
-def assembled(
+def assemble(
     family: str,
     backbone: dict[str, Any],
     parts: Mapping[str, dict[str, Any]],
@@ -85,22 +88,28 @@ def assembled(
     Returns: The config of the whole model, and what the names of the backbone's weights begin with in it.
     """
     if family in GENERATORS:
-        model = merged(GENERATORS[family], {key: known[key] for key in GENERATOR_PARTS if key in known})
+        model = merge(GENERATORS[family], {key: known[key] for key in GENERATOR_PARTS if key in known})
         for option in quirks_of(family, shapes):
             model = with_quirk(model, option)
         return dict(type="mmvisionllama.ClassConditionalGenerator", network=backbone, **model), "network."
     if family == "mae" and "neck" in parts:
+        head = dict(
+            type="mmpretrain.MAEPretrainHead",
+            norm_pix=True,
+            patch_size=backbone["patch_size"],
+            loss=dict(type="mmpretrain.PixelReconstructionLoss", criterion="L2"),
+        )
         model = dict(
             type="mmvisionllama.MAE",
             backbone=backbone,
             neck=parts["neck"],
-            head=merged(_mae_head(backbone), known.get("head") or {}),
+            head=merge(head, known.get("head") or {}),
             data_preprocessor=dict(type="mmpretrain.SelfSupDataPreprocessor", **_IMAGENET),
         )
         return model, "backbone."
     if not parts:
         return backbone, ""
-    # The last in the table decides: a neck also occurs in segmentors and detectors.
+    # The last part in the table decides, because segmentors and detectors may also have a neck.
     host = [PARTS[part] for part in PARTS if part in parts][-1]
     model = dict(type=host, backbone=backbone, **parts)
     if host == PARTS["head"]:
@@ -109,15 +118,6 @@ def assembled(
             type="mmpretrain.ClsDataPreprocessor", num_classes=classes, **_IMAGENET
         )
     return model, "backbone."
-
-
-def _linear_head(classes: int, width: int) -> dict[str, Any]:
-    return dict(
-        type="mmpretrain.LinearClsHead",
-        num_classes=classes,
-        in_channels=width,
-        loss=dict(type="mmpretrain.CrossEntropyLoss"),
-    )
 
 
 def _mae_decoder(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,13 +140,4 @@ def _mae_decoder(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
         decoder_depth=shapes.count("decoder_blocks"),
         decoder_num_heads=16,
         mlp_ratio=hidden / width,
-    )
-
-
-def _mae_head(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(
-        type="mmpretrain.MAEPretrainHead",
-        norm_pix=True,
-        patch_size=backbone["patch_size"],
-        loss=dict(type="mmpretrain.PixelReconstructionLoss", criterion="L2"),
     )

@@ -1,6 +1,5 @@
-"""What the released code does otherwise than the paper, and the option of ours that does the same."""
+"""Table of the deviations of the released code from the paper, and our option for each."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +21,19 @@ class Quirk:
         option: Arguments of our model that reproduce it.
         line: What it is.
         applies: Whether a checkpoint shows it; a quirk that all weights of its families have needs none.
+        sized: The option at other sizes than the published ones; None: it depends on none.
     """
 
     families: tuple[str, ...]
     option: Mapping[str, Any]
     line: str
     applies: Callable[[Shapes], bool] = lambda shapes: True
+    sized: Callable[[Shapes], Mapping[str, Any]] | None = None
+
+
+def _anchor_of_classifiers(shapes: Shapes) -> Mapping[str, Any]:
+    patch = shapes.of("patch_embed.projection.weight", 4)[-1]
+    return dict(rope=dict(type="AS2DRoPE", anchor=224 / patch))
 
 
 QUIRKS = (
@@ -37,9 +43,15 @@ QUIRKS = (
         "Coordinates are not scaled to the image size.",
     ),
     Quirk(
-        _PLAIN,
+        ("plain",),
         dict(rope=dict(type="AS2DRoPE", anchor=14)),
-        "Auto-scaled coordinates, where they are asked for, span 14 tokens: 224 pixels at patches of 16.",
+        "Auto-scaled coordinates, where they are asked for, span 224 pixels: 14 tokens at patches of 16.",
+        sized=_anchor_of_classifiers,
+    ),
+    Quirk(
+        ("plain_dense",),
+        dict(rope=dict(type="AS2DRoPE", anchor=14)),
+        "Auto-scaled coordinates, where they are asked for, span 14 tokens at every size of patches.",
     ),
     Quirk(
         _PYRAMID,
@@ -72,7 +84,8 @@ QUIRKS = (
     Quirk(
         ("pyramid_dense",),
         dict(out_norm="each_fed_on"),
-        "The norm of a stage's output also acts on what enters the next stage.",
+        "The norm of a stage's output, where there is one, also acts on what enters the next stage.",
+        applies=lambda shapes: "norms.0.weight" in shapes,
     ),
     Quirk(
         ("mae_classifier",),
@@ -112,20 +125,8 @@ QUIRKS = (
 )
 
 
-def quirk_table() -> list[str]:
-    """Give the rows of a Markdown table: option, families, what it is."""
-    return [f"| `{_written(x.option)}` | {', '.join(x.families)} | {x.line} |" for x in QUIRKS]
-
-
-def _written(option: Mapping[str, Any]) -> str:
-    values = {key: f"dict({_written(x)})" if isinstance(x, Mapping) else None for key, x in option.items()}
-    return ", ".join(f"{key}={text or _constant(option[key])}" for key, text in values.items())
-
-
-def _constant(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, str) else repr(value).replace("'", '"')
-
-
 def quirks_of(family: str, shapes: Shapes) -> Iterator[Mapping[str, Any]]:
     """Give the options of a family's quirks that its weights, by our names, show."""
-    return (quirk.option for quirk in QUIRKS if family in quirk.families and quirk.applies(shapes))
+    for quirk in QUIRKS:
+        if family in quirk.families and quirk.applies(shapes):
+            yield quirk.sized(shapes) if quirk.sized else quirk.option

@@ -1,10 +1,10 @@
-"""What can be read off the names and shapes of weights."""
+"""Read the sizes of a network from the names and shapes of its weights."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mmvisionllama.checkpoint.matching import Shape
-from mmvisionllama.checkpoint.reading import CheckpointError
+from mmvisionllama.errors import CheckpointError
 from mmvisionllama.models.pyramid import ARCHS as PYRAMID_ARCHS
 from mmvisionllama.models.visionllama import ARCHS as PLAIN_ARCHS
 
@@ -20,7 +20,7 @@ HEADS = {
     (1408, 40): 16,
     (1536, 40): 24,
 }
-# What the release does at the image sizes of its segmentors and detectors: tokens a side, depth.
+# Options of the released segmentors and detectors, by (tokens a side, depth).
 DENSE_TASKS = {
     (32, 12): dict(out_indices=(3, 5, 7, 11)),
     (32, 24): dict(out_indices=(7, 11, 15, 23)),

@@ -1,4 +1,4 @@
-"""A picture of the first images of a written data set with their labels, read back from disk."""
+"""Draw the contact sheet of a written data set: its first images with their labels."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The three folder layouts in which a scene can be written, each that of a public data set."""
+"""Folder layouts of ADE20K, ImageNet and COCO that scenes are written in."""
 
 import json
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""One scene: digits laid one over the other on a crop of a photograph."""
+"""Compose one scene: digits laid over each other on a crop of a photograph."""
 
 import colorsys
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from mmvisionllama.datasets.digitscenes.sources import Sources
 
 _ATTEMPTS = 20  # places tried for a digit before the one that hides least of the others is taken
-_LEAST_DIGIT = 10  # pixels; below that the strokes of neighbouring digits melt into each other
+_LEAST_DIGIT = 10  # pixels; smaller digits cannot be read
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The digits and photographs that scenes are made of, and their split into training and validation."""
+"""Digits and photographs from installed packages, split into training and validation."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -98,7 +98,7 @@ def _read_photograph(name: str, size: int) -> np.ndarray:
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise FileNotFoundError(f"{path} is missing or broken: DigitScenes needs the {package} pinned here")
-    # Crops stay at least `size` wide, yet reducing them again for every scene stays cheap.
+    # Four times the size: crops stay at least `size` wide, and resizing them for each scene is cheap.
     factor = 4 * size / min(image.shape[:2])
     if factor < 1:
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

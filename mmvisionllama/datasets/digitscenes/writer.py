@@ -1,4 +1,4 @@
-"""Write DigitScenes to disk, completely or not at all."""
+"""Write the DigitScenes data set: reproducible files, complete or not at all."""
 
 import io
 import json
@@ -26,14 +26,16 @@ from mmvisionllama.datasets.digitscenes.sources import (
     digit_indices,
     load_sources,
 )
-from mmvisionllama.names import did_you_mean
+from mmvisionllama.errors import LaunchError
+from mmvisionllama.files import read_record
+from mmvisionllama.suggestions import did_you_mean
 
 FORMAT = 1  # raise it when equal arguments begin to give other files
 DESCRIPTION = "digitscenes.json"
 
 _MOST_IMAGES = 999_999  # file names have six figures
 _LARGEST_SIZE = 1024  # the photographs have no more to show
-_DRAW_SCENE, _PLAN_CLASSES = 0, 1  # purposes of random numbers, so that no two share a seed
+_DRAW_SCENE, _PLAN_CLASSES = 0, 1  # parts of a seed, so that the two purposes draw different numbers
 
 
 def write_digitscenes(
@@ -62,7 +64,7 @@ def write_digitscenes(
     Returns: Whether anything was written.
 
     Raises:
-        ValueError: if an argument is out of range.
+        LaunchError: if an argument is out of range.
         FileExistsError: if ``out`` holds other data.
         OSError: if ``out`` cannot be written.
     """
@@ -77,7 +79,7 @@ def write_digitscenes(
     _check_range("workers", workers, 1, 256)
     arguments = {"num_train": num_train, "num_val": num_val, "size": size, "hard": hard, "seed": seed}
     arguments |= {"layouts": _checked_layouts(layouts), "format": FORMAT}
-    if _lies_there(out, arguments, force):
+    if _already_written(out, arguments, force):
         return False
 
     with _replacing(out) as root:
@@ -139,27 +141,29 @@ class _SceneMaker:
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise ValueError(f"{name} must lie between {least} and {most}, got {value}")
+        raise LaunchError(f"{name} must lie between {least} and {most}, got {value}")
 
 
 def _checked_layouts(layouts: Sequence[str]) -> list[str]:
     for name in layouts:
         if name not in LAYOUTS:
             hint = did_you_mean(name, LAYOUTS)
-            raise ValueError(f"layouts: {name!r} is unknown.{hint} Allowed: {', '.join(LAYOUTS)}")
+            raise LaunchError(f"layouts: {name!r} is unknown.{hint} Allowed: {', '.join(LAYOUTS)}")
     if not layouts:
-        raise ValueError(f"layouts is empty; allowed: {', '.join(LAYOUTS)}")
+        raise LaunchError(f"layouts is empty; allowed: {', '.join(LAYOUTS)}")
     return [name for name in LAYOUTS if name in layouts]
 
 
-def _lies_there(out: Path, arguments: dict[str, Any], force: bool) -> bool:
+def _already_written(out: Path, arguments: dict[str, Any], force: bool) -> bool:
     """Return whether ``out`` holds just this data set; raise unless it may be (re)placed."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    if not (out / DESCRIPTION).is_file():
-        # Not even `force` may delete what is not ours.
+    description = read_record(out / DESCRIPTION)
+    if description is None:
+        # `force` may delete data sets of ours alone.
         raise FileExistsError(f"{out} exists and is no DigitScenes folder (no {DESCRIPTION} in it)")
-    found = json.loads((out / DESCRIPTION).read_text())["arguments"]
+    found = description.get("arguments")
+    found = found if isinstance(found, dict) else {}
     if found != arguments and not force:
         raise FileExistsError(
             f"{out} was written with other arguments; replace it with --force or choose another place\n"

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmvisionllama.checkpoint import CheckpointError, Converted, convert_released
+from mmvisionllama.checkpoint import Converted, convert_released
 from mmvisionllama.checkpoint.released import FAMILIES
+from mmvisionllama.errors import CheckpointError
 from mmvisionllama.registry import MODELS
 from tests.models.released import ROOT, load_case
 
@@ -138,6 +139,33 @@ def test_the_options_that_a_training_saved_tell_what_weights_do_not() -> None:
     assert rope == dict(type="AS2DRoPE", anchor=14, cls_position="raster")
     network = on_meta("sit.SiTLLaMA_XL_2")
     assert convert_released({"ema": network, "args": Namespace(model="SiTLLaMA_XL_2")}).family == "sit"
+
+
+@pytest.mark.parametrize(("patch", "anchor"), [(14, 16), (16, 14), (32, 7)])
+def test_auto_scaled_classifiers_span_224_pixels_whatever_their_patches_are(patch: int, anchor: int) -> None:
+    weights = dict(PLAIN.weights)
+    weights["patch_embed.proj.weight"] = torch.zeros(
+        *weights["patch_embed.proj.weight"].shape[:2], patch, patch
+    )
+    result = convert_released(weights, num_heads=4, rope=dict(type="AS2DRoPE"))
+    rope = MODELS.build(result.model).backbone.rope
+    assert rope.anchor == anchor
+    # The release's factor: 224 over the height in pixels.
+    assert rope.scale((384 // patch, 384 // patch), (1, 1)) * (384 // patch * patch) == pytest.approx(224)
+
+
+def test_a_dense_pyramid_without_norms_of_its_outputs_is_recognised_and_feeds_on_what_it_returns() -> None:
+    case = load_case("pyramid_dense")
+    weights = {key: x for key, x in case.weights.items() if not key.startswith("norm_list.")}
+    result = convert_released(weights, num_heads=case.num_heads)
+    assert (result.family, result.model["out_norm"]) == ("pyramid_dense", "none")
+    backbone = MODELS.build(result.model)
+    backbone.load_state_dict(result.state_dict, strict=True)
+    with_norms = case.model()
+    img = case.inputs["img"] if "img" in case.inputs else next(iter(case.inputs.values()))
+    bare, normed = backbone.eval()(img)[0], with_norms(img)[0]
+    norm = with_norms.norms["0"]
+    torch.testing.assert_close(norm(bare.movedim(1, -1)).movedim(-1, 1), normed)
 
 
 def test_changing_a_converted_model_changes_no_other_one() -> None:

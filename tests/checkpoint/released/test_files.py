@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from mmvisionllama import __version__
-from mmvisionllama.checkpoint import CheckpointError, convert_file, convert_released, read_checkpoint
+from mmvisionllama.checkpoint import convert_file, convert_released, read_checkpoint
 from mmvisionllama.checkpoint.released import files
+from mmvisionllama.errors import CheckpointError
 from mmvisionllama.registry import MODELS
 from tests.models.released import load_case
 
@@ -131,6 +132,9 @@ def test_spoilt_safetensors_are_an_error(
 ) -> None:
     convert_file(source, target, known=HEADS)
     spoil(target)
+    with pytest.raises(CheckpointError, match=r"not used: its bytes are not those that were saved"):
+        read_checkpoint(target)
+    target.with_suffix(".json").unlink()
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(target)
 

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmvisionllama.checkpoint import check_pretrained, convert_file
+from mmvisionllama.checkpoint import convert_file
+from mmvisionllama.checks.checkpoint import check_pretrained
+from mmvisionllama.checks.run import build_model
 from mmvisionllama.config import load_config
-from mmvisionllama.engine.preflight import build_model
-from tests.checkpoint.released.test_roads import convert, safe_reading, started
+from tests.checkpoint.released.test_transfer import convert, safe_reading, started_from
 from tests.generation.released import Replay
 from tests.models.released import Case, load_case
 from tests.tools.commands import REPOSITORY
@@ -31,7 +32,7 @@ def test_a_generator_goes_on_from_the_weights_of_the_release(tmp_path: Path) -> 
     torch.save({"ema": DIT.weights, "model": DIT.weights}, tmp_path / "dit.pt")
     path = str(tmp_path / "dit.safetensors")
     convert_file(tmp_path / "dit.pt", path, family="dit", known=dict(num_heads=4))
-    model, notes = started(generator_of(DIT), path)
+    model, notes = started_from(generator_of(DIT), path)
     assert notes == []
     DIT.check("forward", model.network(*(DIT.inputs[key] for key in "xty")))
 
@@ -39,8 +40,9 @@ def test_a_generator_goes_on_from_the_weights_of_the_release(tmp_path: Path) -> 
 def test_a_network_alone_becomes_that_of_a_generator(tmp_path: Path) -> None:
     path = convert(DIT, tmp_path)
     given = {"model.network.init_cfg": dict(type="Pretrained", checkpoint=path)}
-    model = build_model(generator_of(DIT, **given))
-    assert check_pretrained(model) == []
+    cfg = generator_of(DIT, **given)
+    model = build_model(cfg)
+    assert check_pretrained(model, cfg) == []
     model.init_weights()
     DIT.check("forward", model.network.eval()(*(DIT.inputs[key] for key in "xty")))
 

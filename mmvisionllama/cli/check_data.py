@@ -1,0 +1,37 @@
+"""Check the data sets of a config, for every task, and report all that is wrong at once."""
+
+import argparse
+
+from rich.console import Console
+
+from mmvisionllama.cli.common import add_cfg_options, command
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file, e.g. configs/det/visionllama_vitdet_coco.py")
+    add_cfg_options(parser)
+    return parser
+
+
+@command(build_parser)
+def main(args: argparse.Namespace) -> int:
+    """Print what was looked at, what a run would leave out, and what would stop it, which gives status 1."""
+    from mmvisionllama.checks.data import check_data
+    from mmvisionllama.checks.run import build_model, size_check_of
+    from mmvisionllama.config import load_config
+
+    console = Console(highlight=False, soft_wrap=True)
+    cfg = load_config(args.config, args.cfg_options)
+    checked = check_data(cfg, *LOADERS, size_check=size_check_of(build_model(cfg)))
+    fatal = [problem for problem in checked.problems if problem.fatal]
+    for line in checked.looked_at:
+        console.print(line, markup=False)
+    for problem in checked.problems:
+        style, word = ("bold red", "error") if problem.fatal else ("yellow", "note")
+        console.print(f"{word}: {problem}", style=style, markup=False)
+    console.print(f"{len(fatal)} errors, {len(checked.problems) - len(fatal)} notes")
+    return 1 if fatal else 0

@@ -1,0 +1,56 @@
+"""Train a model from a config, on all visible GPUs or in one process on the CPU."""
+
+import argparse
+
+from mmvisionllama.cli.common import add_run_options, command
+from mmvisionllama.cli.numbers import whole
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare the command line, which is frozen: settings belong into the config."""
+    parser = argparse.ArgumentParser(description="Train a model from a config.")
+    parser.add_argument(
+        "config", help="config file, e.g. configs/toy/visionllama_tiny_upernet_digitscenes.py"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="auto|PATH",
+        help="continue from the last checkpoint of the work directory if there is one (auto), or from PATH",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew in a work directory that holds results; they are moved into a folder "
+        "overwritten_<time> there",
+    )
+    parser.add_argument(
+        "--global-batch",
+        type=whole(),
+        metavar="IMAGES",
+        help="images of an optimizer step over all processes (default: what the config states); the learning "
+        "rate is scaled in proportion, the accumulation follows",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="make a few steps and one validation batch on the real data, estimate memory and time of the "
+        "whole training, and leave nothing behind",
+    )
+    parser.add_argument(
+        "--steps",
+        type=whole(),
+        metavar="N",
+        help="a short trial of the recipe: N steps in all; schedules, warm-up, validation and saving follow",
+    )
+    add_run_options(parser, "training")
+    return parser
+
+
+@command(build_parser)
+def main(args: argparse.Namespace) -> None:
+    """Train."""
+    from mmvisionllama.training.launch import train
+
+    train(**vars(args))

@@ -1,0 +1,104 @@
+"""Transforms of images and annotations that the hosts do not have."""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform, Pad, RandomChoice, RandomGrayscale
+from mmpretrain.datasets.transforms import ColorJitter, GaussianBlur, Solarize
+from PIL import Image
+
+from mmvisionllama.arguments import Count, NotNegative, Positive, checked
+from mmvisionllama.registry import TRANSFORMS
+
+_BGR_LUMA = (0.114, 0.587, 0.299)
+
+
+@TRANSFORMS.register_module()
+class ThreeAugment(BaseTransform):
+    """Turn an image grey, solarise it or blur it, one of the three at even odds, then jitter its colours.
+
+    Cropping and flipping come before it as transforms of their own (DeiT III, Sec. 3.2 and Fig. 4).
+
+    Args:
+        color_jitter: Brightness, contrast and saturation change by a factor of up to 1 +- this.
+        blur_radius: Bounds of the blur's radius in pixels.
+        solarize_thr: Values from here on are inverted, of 0 to 255.
+    """
+
+    @checked
+    def __init__(
+        self,
+        color_jitter: NotNegative = 0.3,
+        *,
+        blur_radius: tuple[NotNegative, NotNegative] = (0.1, 2.0),
+        solarize_thr: Count = 128,
+    ) -> None:
+        super().__init__()
+        blur = GaussianBlur(prob=1.0, magnitude_range=blur_radius, magnitude_level=10, magnitude_std="inf")
+        gray = RandomGrayscale(prob=1.0, keep_channels=True, channel_weights=_BGR_LUMA)
+        self.one_of = RandomChoice([[gray], [Solarize(thr=solarize_thr, prob=1.0)], [blur]])
+        self.jitter = ColorJitter(color_jitter, color_jitter, color_jitter)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Change ``img`` (height, width, BGR; uint8)."""
+        dtype = results["img"].dtype
+        results = self.one_of(results)
+        results["img"] = results["img"].astype(dtype)
+        return self.jitter(results)
+
+
+@TRANSFORMS.register_module()
+class CenterCropADM(BaseTransform):
+    """Shrink an image to its shorter side, and cut out the middle (ADM).
+
+    It is halved by averaging as often as it stays large enough, then resized bicubically.
+
+    Args:
+        crop_size: Side of the square.
+    """
+
+    @checked
+    def __init__(self, crop_size: Positive) -> None:
+        self.crop_size = crop_size
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Change ``img`` (height, width, channels; uint8) and ``img_shape``."""
+        img, side = Image.fromarray(results["img"]), self.crop_size
+        while min(img.size) >= 2 * side:
+            img = img.resize((img.width // 2, img.height // 2), Image.Resampling.BOX)
+        scale = side / min(img.size)
+        img = img.resize((round(img.width * scale), round(img.height * scale)), Image.Resampling.BICUBIC)
+        left, top = (img.width - side) // 2, (img.height - side) // 2
+        results["img"] = np.asarray(img.crop((left, top, left + side, top + side)))
+        results["img_shape"] = results["img"].shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(crop_size={self.crop_size})"
+
+
+@TRANSFORMS.register_module()
+class PadImage(Pad):
+    """Pad an image before it is normalised, as mmcv's Pad, but keep ``img_shape`` that of the image.
+
+    A detector clips its boxes to ``img_shape``, so it finds none in what is padded.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pad ``img``."""
+        shape = results["img_shape"]
+        return super().transform(results) | {"img_shape": shape}
+
+
+@TRANSFORMS.register_module()
+class MarkMissingMasks(BaseTransform):
+    """Let the loader of annotations ignore objects without a mask, as it does those with an unusable one.
+
+    mmdet's ends with a KeyError on them; it ignores an object whose list of polygons is empty.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Give an empty list of polygons to every object that has no mask."""
+        for instance in results.get("instances", []):
+            instance.setdefault("mask", [])
+        return results

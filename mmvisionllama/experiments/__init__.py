@@ -1,0 +1,1 @@
+"""Studies: several trainings with several seeds, compared in one report."""

@@ -1,0 +1,1 @@
+"""Stopping, watchdog, process state, exact data order, NaN guard and replay."""

@@ -1,0 +1,1 @@
+"""Use of trained models: predictions, features, samples of generators, latents of autoencoders."""

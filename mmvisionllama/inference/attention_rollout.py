@@ -1,0 +1,114 @@
+"""Attention rollout: how much every patch of an image tells the class token, or all tokens on average."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mmvisionllama.errors import InputError
+from mmvisionllama.inference.export_networks import normalisation
+from mmvisionllama.inference.trained_model import TrainedModel
+from mmvisionllama.models import VisionLLaMA
+from mmvisionllama.models.attention import RotaryAttention
+from mmvisionllama.models.grids import Grid
+from mmvisionllama.models.rope import Tables
+from mmvisionllama.reports.figures import shown_size
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """What of an image a model attends to.
+
+    Attributes:
+        image: (H, W, 3) or (H, W), uint8, RGB: what the model saw, after the transforms of the test.
+        shares: (rows, columns) of patches, float32; their sum is 1.
+        patch: Side of a patch, (height, width) in pixels.
+    """
+
+    image: NDArray
+    shares: NDArray
+    patch: Grid
+
+    def plot(self) -> Figure:
+        """Draw the shares over the image, from the smallest (dark) to the largest (bright)."""
+        height, width = self.image.shape[:2]
+        shown = shown_size(height, width)
+        figure = Figure(figsize=(3, 3 * shown[1] / shown[0]), dpi=100)
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.set_axis_off()
+        rows, columns = (n * side for n, side in zip(self.shares.shape, self.patch, strict=True))
+        ax.imshow(self.image, cmap="gray", extent=(0, width, height, 0))
+        ax.imshow(self.shares, cmap="inferno", alpha=0.65, extent=(0, columns, rows, 0))
+        ax.set(xlim=(0, width), ylim=(height, 0))
+        return figure
+
+
+def attention_rollout(model: TrainedModel, image: Any) -> Rollout:
+    """Follow the attention from the last block back to the patches (Abnar and Zuidema, 2020).
+
+    Of each block, the mean of the heads' attention and the identity, for the residual, are averaged; the
+    product over the blocks says what each output has of each input. The row of the class token is taken,
+    without its share in itself, or, in a model without one, the mean over all tokens.
+
+    Args:
+        model: Its backbone is a ``VisionLLaMA`` whose blocks all attend globally. Its results stay the same.
+        image: One, see ``TrainedModel.predict``.
+    Raises: InputError: for another model, or an image that cannot be read.
+    """
+    if reason := no_rollout(model):
+        raise InputError(f"{model.source} has no attention rollout: {reason}")
+    backbone: VisionLLaMA = model.module.backbone
+    product = _Product()
+    seen: list[Tensor] = []
+    hooks = [block.attn.register_forward_pre_hook(product.multiply) for block in backbone.blocks]
+    hooks.append(backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0])))
+    try:
+        model.features(image, batch_size=1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    (total_NN,) = product.total_BNN
+    share_N = total_NN[0, 1:] / total_NN[0, 1:].sum() if backbone.with_cls_token else total_NN.mean(dim=0)
+    pixels = normalisation(model)[0].undone(seen[0].cpu())[0].permute(1, 2, 0).numpy()
+    patch = tuple(backbone.patch_embed.projection.stride)
+    return Rollout(pixels.squeeze(), share_N.unflatten(0, product.hw).cpu().numpy(), patch)
+
+
+def no_rollout(model: TrainedModel) -> str:
+    """Say why there is no rollout of this model; "" if there is one."""
+    backbone = getattr(model.module, "backbone", None)
+    if backbone is None:
+        return "it generates images, and looks at none"
+    if not isinstance(backbone, VisionLLaMA):
+        return f"it is defined between tokens of one grid, which a {type(backbone).__name__} does not keep"
+    if any(type(block.attn) is not RotaryAttention for block in backbone.blocks):
+        return "some of its blocks attend in windows or to summaries"
+    return ""
+
+
+class _Product:
+    """The product of the blocks' averaged attention."""
+
+    def __init__(self) -> None:
+        self.total_BNN: Tensor | None = None
+        self.hw: Grid = (0, 0)
+
+    def multiply(self, attn: nn.Module, inputs: tuple[Tensor, Grid, Tables | None]) -> None:
+        x, self.hw, tables = inputs
+        identity_NN = torch.eye(x.shape[1], device=x.device)
+        step_BNN = (mean_attention(attn, x, tables) + identity_NN) / 2
+        self.total_BNN = step_BNN if self.total_BNN is None else step_BNN @ self.total_BNN
+
+
+def mean_attention(attn: RotaryAttention, x: Tensor, tables: Tables | None) -> Tensor:
+    """Return the mean over the heads of what each query takes of each key: (B, N, N), float32."""
+    q_BNAK, k_BNGK, _ = attn.project(x, tables)
+    heads, kv_heads, _ = attn.heads
+    total_BNN = 0.0
+    for head in range(heads):  # one after another: all of them at once take much memory
+        q_BNK, k_BNK = q_BNAK[:, :, head].float(), k_BNGK[:, :, head * kv_heads // heads].float()
+        total_BNN = total_BNN + (q_BNK @ k_BNK.mT * attn.head_dims**-0.5).softmax(dim=-1)
+    return total_BNN / heads

@@ -1,0 +1,198 @@
+"""Publish a trained model: a folder that ``load`` takes, with a card."""
+
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from mmvisionllama import __version__
+from mmvisionllama.checkpoint import read_checkpoint
+from mmvisionllama.checkpoint.kept_config import kept_settings
+from mmvisionllama.config.config_files import checkout
+from mmvisionllama.errors import CheckpointError, InputError
+from mmvisionllama.files import as_json, read_json, sha256_of
+from mmvisionllama.inference.model_card import Card
+from mmvisionllama.inference.published_files import CARD, CONFIG, EXAMPLE, LIBRARY, WEIGHTS, described
+from mmvisionllama.inference.sources import checkpoint_file
+from mmvisionllama.inference.trained_model import TrainedModel, load
+from mmvisionllama.reports.summary import SUMMARY
+
+_PICTURE = "predictions.png"  # of a work directory
+
+
+def publish(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    config: str | Path | None = None,
+    license: str = "unknown",
+    name: str | None = None,
+    source: str | None = None,
+    image: str | Path | None = None,
+) -> Path:
+    """Publish a trained model as a folder: weights, ``config.json``, card, example picture.
+
+    The folder appears when it is whole, and was loaded and compared with the model.
+
+    Args:
+        checkpoint: See ``load``, also for ``config``.
+        out: A folder that does not exist or is empty.
+        license: Of the weights, by the hub's name, e.g. ``apache-2.0``.
+        name: Of the model; None: the config's, else the folder's.
+        source: What the card tells to load, e.g. ``hf:owner/name``; None: the name of the folder.
+        image: One to predict for the example; None: the pictures of the training's last validation, if there
+            are any. A generator's are samples.
+    Returns: The folder.
+
+    Raises:
+        InputError: for a folder with files in it, or a config with paths of this machine.
+        CheckpointError: for a checkpoint that cannot be loaded.
+    """
+    out = Path(out).expanduser()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already: give a folder that is new or empty")
+    file = checkpoint_file(checkpoint)
+    model = load(file, config=config, device="cpu")
+    kept = read_checkpoint(file, lazy=True)
+    about = _about(kept, file)
+    facts = {
+        "library_name": LIBRARY,
+        "mmvisionllama": __version__,
+        "task": model.task,
+        **described(model.cfg, model.metainfo),
+        "source": {"part": "ema" if "ema_state_dict" in kept else "model"},
+    }
+    try:
+        with _folder_that_becomes(out) as temporary:
+            _write(temporary, model, facts, image, file.parent / _PICTURE)
+            card = Card(
+                name=name or about["name"] or out.name,
+                source=source or out.name,
+                task=model.task,
+                license=license,
+                sha256=facts["sha256"],
+                data=about["data"],
+                metrics=about["metrics"],
+                recipe=about["recipe"],
+                commit=_commit(),
+                has_example=(temporary / EXAMPLE).is_file(),
+            )
+            (temporary / CARD).write_text(card.text())
+            _require_same(model, load(temporary, device="cpu"))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    return out
+
+
+@contextmanager
+def _folder_that_becomes(out: Path) -> Iterator[Path]:
+    """Yield a folder beside ``out`` that takes its place if the block succeeds, and else is removed."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield temporary
+        for path in (temporary, *temporary.iterdir()):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # temporary folders and safetensors are private
+        if out.exists():
+            out.rmdir()
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(
+    folder: Path, model: TrainedModel, facts: dict[str, Any], image: str | Path | None, picture: Path
+) -> None:
+    """Write weights, config and example, and add the SHA-256 of the weights to ``facts``."""
+    save_file(_weights(model.module), folder / WEIGHTS, {"format": "pt", "mmvisionllama": __version__})
+    facts["sha256"] = sha256_of(folder / WEIGHTS)
+    (folder / CONFIG).write_text(as_json(facts))
+    if image is not None:
+        model.predict(image).save(folder / EXAMPLE)
+    elif model.task == "generation":
+        model.sample(num=1)[0].save(folder / EXAMPLE)
+    elif picture.is_file():
+        shutil.copyfile(picture, folder / EXAMPLE)
+
+
+def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: x.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, x in module.state_dict().items()
+    }
+
+
+def _require_same(model: TrainedModel, loaded: TrainedModel) -> None:
+    """Require that what was written computes the same, to the bit."""
+    ours, theirs = model.module.state_dict(), loaded.module.state_dict()
+    same = ours.keys() == theirs.keys() and all(torch.equal(x, theirs[name]) for name, x in ours.items())
+    if same and model.task != "generation":
+        size = getattr(model.module.backbone, "img_hw", (224, 224))
+        noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+        same = model.predict(noise).to_dict() == loaded.predict(noise).to_dict()
+    if not same or model.classes != loaded.classes:
+        raise CheckpointError(
+            f"{model.source}: what was written of it is another model; nothing is published"
+        )
+
+
+def _about(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return name, data, metrics and recipe of a training, as far as checkpoint and summary tell."""
+    settings, meta = Config(kept_settings(checkpoint)), checkpoint.get("meta") or {}
+    summary = _summary_beside(file)
+    is_best = Path(str(summary.get("best_checkpoint"))).name == file.name
+    steps = (x["metrics"] for x in summary.get("validations") or [] if x.get("step") == meta.get("iter"))
+    metrics = summary.get("best") if is_best else next(steps, None)
+    loader = settings.get("train_dataloader") or {}
+    dataset = loader.get("dataset") or {}
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    wrapper = settings.get("optim_wrapper") or {}
+    optimizer = wrapper.get("optimizer") or {}
+    batch = (loader.get("batch_size"), summary.get("world_size"), wrapper.get("accumulative_counts", 1))
+    name = (summary.get("config") or {}).get("name")
+    recipe = {
+        "config": name,
+        "optimizer": f"{optimizer['type']}, learning rate {optimizer.get('lr')}" if optimizer else None,
+        "global batch": math.prod(batch) if all(isinstance(x, int) for x in batch) else None,
+        "step": meta.get("iter"),
+        "planned steps": summary.get("planned_steps"),
+        "seed": meta.get("seed"),
+        "run": meta.get("run_id"),
+    }
+    return {
+        "name": name,
+        "data": str(dataset["type"]).rpartition(".")[2] if "type" in dataset else None,
+        "metrics": {key: x for key, x in (metrics or {}).items() if isinstance(x, (int, float))},
+        "recipe": {key: x for key, x in recipe.items() if x is not None},
+    }
+
+
+def _summary_beside(file: Path) -> dict[str, Any]:
+    try:
+        summary = read_json(file.parent / SUMMARY)
+    except ValueError:  # not there, or no JSON: the card then says less
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def _commit() -> str | None:
+    """Return the commit of this checkout, None where a wheel was installed."""
+    folder = checkout()
+    if folder is None or shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

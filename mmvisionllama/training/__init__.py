@@ -1,0 +1,1 @@
+"""The run: runner, loops, hooks, optimisation, distribution, dry run."""

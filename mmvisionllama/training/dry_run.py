@@ -1,0 +1,192 @@
+"""Dry run: a few steps, one validation batch, and an estimate of memory and time for the whole."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner.amp import autocast
+from torch import Tensor, nn
+
+from mmvisionllama.errors import LaunchError, TrainingEnded
+from mmvisionllama.host_internals import end_workers
+from mmvisionllama.reports.run_progress import peak_memory
+from mmvisionllama.runner_parts import averages, optim_wrappers, unwrapped
+from mmvisionllama.suggestions import shortened
+
+_STEPS, _SLOW_SECONDS = 3, 20.0  # the first one warms up, so more are timed where they are quick
+_GIB = 1 << 30
+
+
+class _Done(TrainingEnded):
+    """The steps have been made."""
+
+
+@dataclass
+class DryRun:
+    """What was seen, in seconds and bytes of the process that needed most.
+
+    Attributes:
+        peak: Memory of the GPU, or of the process on a CPU.
+        held: What the training keeps from step to step, by name.
+        untouched: Names of trained parameters that no gradient reached.
+    """
+
+    loss: float
+    step_seconds: float
+    steps: int
+    peak: int
+    held: dict[str, int]
+    untouched: list[str] = field(default_factory=list)
+    val_seconds: float = 0.0
+    val_batches: int = 0
+    validations: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Estimate of the whole training."""
+        return self.step_seconds * self.steps + self.val_seconds * self.val_batches * self.validations
+
+    def lines(self) -> Iterator[str]:
+        parts = ", ".join(f"{name} {_gib(size)}" for name, size in self.held.items())
+        where = "GPU memory" if torch.cuda.is_available() else "memory of a process"
+        yield f"Dry run: the loss is {self.loss:.4g}; nothing of this run is kept"
+        yield f"{where}: {_gib(self.peak)} at its peak, of it {parts}; the rest is for activations"
+        steps = _duration(self.step_seconds * self.steps)
+        yield f"time: {self.step_seconds:.3g} s a step, {steps} for all {self.steps:,}"
+        if self.validations:
+            each = _duration(self.val_seconds * self.val_batches)
+            yield f"validation: {each} for {self.val_batches:,} batches, {self.validations:,} times"
+        yield f"in all: about {_duration(self.seconds)}; a checkpoint has about {_gib(self._checkpoint())}"
+        if self.untouched:
+            yield f"WITHOUT GRADIENT: {shortened(self.untouched)}"
+
+    def _checkpoint(self) -> int:
+        return sum(size for name, size in self.held.items() if name != "gradients")
+
+
+def report_dry_run(runner: Runner, hook: "DryRunHook") -> DryRun:
+    """Make a few steps of a training that has not begun, and one validation batch, and report to its log.
+
+    Raises: LaunchError: if the loss is not finite, or no step is left.
+    """
+    runner.register_hook(hook)
+    with suppress(_Done):
+        runner.train()
+    for dataloader in (runner.train_dataloader, *([runner.val_dataloader] if runner.val_loop else [])):
+        end_workers(dataloader)
+    if hook.found is None:
+        raise LaunchError("--dry-run: no step is left of this training")
+    for line in hook.found.lines():
+        runner.logger.info(line)
+    if not math.isfinite(hook.found.loss):
+        raise LaunchError(f"--dry-run: the loss is {hook.found.loss}")
+    return hook.found
+
+
+@contextmanager
+def temporary_work_dir() -> Iterator[Path]:
+    """Yield a work directory that goes away at the end of this block."""
+    with TemporaryDirectory(prefix="dry_run_") as folder:
+        yield Path(folder) / "run"
+
+
+class DryRunHook(Hook):
+    """Measure a few steps and one validation batch, then end the run."""
+
+    def __init__(self) -> None:
+        self.found: DryRun | None = None
+        self._made = 0
+        self._with_gradient: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        runner.train_loop.val_begin = math.inf
+        for name, parameter in unwrapped(runner).named_parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(self._noting(name))
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._left = runner.max_iters - runner.iter
+        self._last = time.perf_counter()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        loss = torch.as_tensor((outputs or {}).get("loss", math.nan)).item()  # waits for the GPU
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        self._made += 1
+        slow = runner.collectives.highest(round(seconds * 1000)) > 1000 * _SLOW_SECONDS
+        if self._made < min(_STEPS, self._left) and not slow:
+            return
+        self.found = DryRun(
+            loss=loss,
+            step_seconds=seconds,
+            steps=self._left,
+            peak=0,
+            held=_held(runner),
+            untouched=sorted(_trained(unwrapped(runner)) - self._with_gradient),
+        )
+        if runner.val_loop is not None:
+            self._validate(runner)
+        self.found.peak = runner.collectives.highest(peak_memory())
+        raise _Done
+
+    def _validate(self, runner: Runner) -> None:
+        loop = runner.val_loop
+        batch = next(iter(loop.dataloader))
+        runner.model.eval()
+        start = time.perf_counter()
+        with torch.no_grad(), autocast(enabled=getattr(loop, "fp16", False)):
+            outputs = runner.model.val_step(batch)
+        loop.evaluator.process(data_samples=outputs, data_batch=batch)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.found.val_seconds = time.perf_counter() - start
+        self.found.val_batches = len(loop.dataloader)
+        train = runner.train_loop
+        length = train.max_epochs if isinstance(train, EpochBasedTrainLoop) else train.max_iters
+        self.found.validations = -(-length // train.val_interval)
+
+    def _noting(self, name: str) -> Any:
+        return lambda parameter: self._with_gradient.add(name)
+
+
+def _trained(model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _held(runner: Runner) -> dict[str, int]:
+    model = unwrapped(runner)
+    groups = [group for w in optim_wrappers(runner.optim_wrapper) for group in w.optimizer.state.values()]
+    states = [x for group in groups for x in group.values()]
+    kept = [x for average in averages(runner) for x in average.parameters()]
+    held = {
+        "weights": _size([*model.parameters(), *model.buffers()]),
+        "gradients": _size(x for x in model.parameters() if x.requires_grad),
+        "optimizer": _size(x for x in states if isinstance(x, Tensor)),
+        "averages": _size(kept),
+    }
+    return {name: size for name, size in held.items() if size}
+
+
+def _size(tensors: Iterable[Tensor]) -> int:
+    return sum(x.numel() * x.element_size() for x in tensors)
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.3g} GiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    return f"{minutes} min" if minutes < 120 else f"{hours} h" if hours < 72 else f"{hours / 24:.1f} days"

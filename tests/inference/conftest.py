@@ -1,0 +1,34 @@
+"""Tiny trained models, shared by the tests of this folder, which run in one process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmvisionllama.inference.trained_model import TrainedModel, load
+from tests.inference.models import CONFIGS, train, write_data
+
+
+@pytest.fixture(scope="package")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    base = tmp_path_factory.mktemp("data")
+    write_data(base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMVISIONLLAMA_DATA", str(base))
+        yield base / "digitscenes"
+
+
+@pytest.fixture(scope="package")
+def checkpoints(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("runs")
+    return {task: train(task, base / task) for task in CONFIGS}
+
+
+@pytest.fixture(scope="package")
+def models(checkpoints: dict[str, Path]) -> dict[str, TrainedModel]:
+    return {task: load(path) for task, path in checkpoints.items()}
+
+
+@pytest.fixture
+def photo(data: Path) -> Path:
+    return sorted((data / "cls/val").rglob("*.jpg"))[0]

@@ -1,0 +1,1 @@
+"""Nothing may import this file: a test plants its name in a checkpoint."""

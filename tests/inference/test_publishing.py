@@ -1,0 +1,181 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard, constants
+from PIL import Image
+
+from mmvisionllama.errors import CheckpointError, InputError
+from mmvisionllama.files import sha256_of
+from mmvisionllama.inference.hub import push
+from mmvisionllama.inference.published_files import described, settings_of
+from mmvisionllama.inference.publishing import publish
+from mmvisionllama.inference.trained_model import TrainedModel, load
+from tests.inference.hub_server import HubServer, hub_server
+from tests.inference.models import CONFIGS, FOLDERS
+from tests.inference.test_trained_model import assert_equal
+from tests.tools.commands import main
+
+
+@pytest.fixture(scope="module")
+def published(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("published")
+    return {task: publish(path, base / task, license="apache-2.0") for task, path in checkpoints.items()}
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation", "detection", "reconstruction"])
+def test_a_published_folder_predicts_the_same_to_the_bit(
+    task: str, data: Path, models: dict[str, TrainedModel], published: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = published[task].rename(tmp_path / "moved")  # nothing in it knows where it was
+    loaded = load(folder)
+    folder.rename(published[task])
+    images = data / FOLDERS[task]
+    assert (loaded.task, loaded.classes) == (task, models[task].classes)
+    for one, other in zip(loaded.predict(images), models[task].predict(images), strict=True):
+        assert_equal(one, other)
+
+
+def test_a_published_generator_draws_the_same(
+    models: dict[str, TrainedModel], published: dict[str, Path]
+) -> None:
+    loaded, ours = (
+        x.sample(3, num=1, seed=1)[0] for x in (load(published["generation"]), models["generation"])
+    )
+    np.testing.assert_array_equal(loaded.generated, ours.generated)
+
+
+@pytest.mark.parametrize("task", CONFIGS)
+def test_a_folder_has_card_config_example_and_no_path_of_this_machine(
+    task: str, checkpoints: dict[str, Path], published: dict[str, Path]
+) -> None:
+    folder = published[task]
+    assert {x.name for x in folder.iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "README.md",
+        "example.png",
+    }
+    Image.open(folder / "example.png").verify()
+    texts = [(folder / x).read_text() for x in ("README.md", "config.json")]
+    assert not any(str(checkpoints[task].parents[1]) in text for text in texts)
+    card = ModelCard.load(folder / "README.md").data
+    assert (card.license, card.library_name) == ("apache-2.0", "mmvisionllama")
+    summary = json.loads((checkpoints[task].parent / "summary.json").read_text())
+    assert {x.metric_type: x.metric_value for x in card.eval_results} == summary["last"]
+    assert sha256_of(folder / "model.safetensors") in texts[0]
+    assert f'mmvisionllama.load("{folder.name}")' in texts[0]
+    assert json.loads(texts[1])["sha256"] == sha256_of(folder / "model.safetensors")
+
+
+def test_a_changed_weight_is_noticed(published: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray((published["classification"] / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(content)
+    (tmp_path / "config.json").write_bytes((published["classification"] / "config.json").read_bytes())
+    with pytest.raises(CheckpointError, match="not those that were saved"):
+        load(tmp_path)
+
+
+def test_foreign_types_in_a_config_are_not_built(published: dict[str, Path], tmp_path: Path) -> None:
+    facts = json.loads((published["classification"] / "config.json").read_text())
+    facts["model"]["backbone"]["type"] = "os.system"
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    (tmp_path / "model.safetensors").symlink_to(published["classification"] / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"'os\.system', which no registry knows"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(("part", "value"), [("tuples", 7), ("dataset_meta", 4), ("default_scope", 5)])
+def test_a_damaged_config_is_named(part: str, value: int, published: dict[str, Path], tmp_path: Path) -> None:
+    facts = json.loads((published["classification"] / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**facts, part: value}))
+    (tmp_path / "model.safetensors").symlink_to(published["classification"] / "model.safetensors")
+    with pytest.raises(CheckpointError, match=part):
+        load(tmp_path)
+
+
+def test_what_cannot_be_published_leaves_nothing(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/note.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"full is there already: give a folder that is new or empty"):
+        publish(checkpoints["classification"], tmp_path / "full")
+    assert main("publish", tmp_path / "nothing.pth", tmp_path / "out") == 2
+    with pytest.raises(InputError, match=r"image nothing.jpg does not exist"):
+        publish(checkpoints["classification"], tmp_path / "out", image="nothing.jpg")
+    assert [x.name for x in tmp_path.iterdir()] == ["full"]
+
+
+def test_settings_keep_their_tuples_and_lose_what_belongs_to_this_machine(tmp_path: Path) -> None:
+    start = dict(type="Pretrained", checkpoint=str(tmp_path / "start.pth"))
+    steps = [dict(type="Resize", scale=(64, 32)), dict(type="Choice", scales=[(1, 2), [3, 4]])]
+    settings = {
+        "model": dict(type="A", backbone=dict(type="B", init_cfg=start)),
+        "test_dataloader": dict(dataset=dict(pipeline=steps)),
+    }
+    facts = json.loads(json.dumps(described({**settings, "work_dir": str(tmp_path)}, {})))
+    assert str(tmp_path) not in str(facts)
+    del settings["model"]["backbone"]["init_cfg"]
+    assert settings_of({"library_name": "mmvisionllama", **facts}) == settings
+    settings["model"]["autoencoder"] = dict(path=str(tmp_path))
+    with pytest.raises(InputError, match=r"model\.autoencoder\.path='.*' is a path of this machine"):
+        described(settings, {})
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # of its two protocols the open one
+    monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
+    with hub_server() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.address)
+        yield server
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(
+    hub: HubServer,
+    published: dict[str, Path],
+    models: dict[str, TrainedModel],
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert main("push", published["segmentation"], "me/digits") == 0
+    assert capsys.readouterr().out.startswith(f"{hub.address}/me/digits/commit/")
+    assert set(hub.repositories["me/digits"]["main"]) == {x.name for x in published["segmentation"].iterdir()}
+    first = next(x for x in hub.repositories["me/digits"] if x != "main")
+    image = sorted((data / FOLDERS["segmentation"]).iterdir())[0]
+    ours = models["segmentation"].predict(image)
+    assert_equal(load("hf:me/digits").predict(image), ours)
+    hub.add("me/digits", {"config.json": b"{}"})
+    assert_equal(load(f"hf:me/digits@{first}").predict(image), ours)
+    with pytest.raises(CheckpointError, match="does not say what model it is of"):
+        load("hf:me/digits")
+    fetched = {x.rpartition("/")[2] for x in hub.asked if x.startswith("GET")}
+    assert fetched <= {"model.safetensors", "config.json"}
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    asked = len(hub.asked)
+    assert_equal(load(f"hf:me/digits@{first}").predict(image), ours)
+    assert len(hub.asked) == asked
+
+
+def test_what_the_hub_does_not_have_is_said_in_one_line(
+    hub: HubServer, published: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("me/pickled", {"pytorch_model.bin": b"cos\nsystem\n", "config.json": b"{}"})
+    with pytest.raises(CheckpointError, match=r"has no model.safetensors; of the hub only that is loaded"):
+        load("hf:me/pickled")
+    assert not any("pytorch_model" in x for x in hub.asked)
+    with pytest.raises(CheckpointError, match=r"hf:me/nothing cannot be fetched: .*404"):
+        load("hf:me/nothing")
+    with pytest.raises(CheckpointError, match=r"hf:me/pickled@v9 cannot be fetched: .*404"):
+        load("hf:me/pickled@v9")
+    with pytest.raises(InputError, match="'hf:pickled' names no model on the hub"):
+        load("hf:pickled")
+    with pytest.raises(InputError, match=r"is no published model: model.safetensors is missing"):
+        push(tmp_path, "me/digits")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match=r"not in the cache.*`hf download me/other`"):
+        load("hf:me/other")
