@@ -28,7 +28,7 @@ import mmvisionllama
 cfg = Config.fromfile("my_config.py")
 backbone = MODELS.build(cfg.model.backbone)
 print([x.shape[1] for x in backbone(torch.rand(1, 3, 64, 64))])
-print(cfg.default_scope, cfg.model.type, cfg.model.backbone.drop_path_rate, "_scope_" in cfg.pretty_text)
+print(cfg.default_scope, cfg.model.type, cfg.model.backbone.drop_path_rate, "_scope_" in str(cfg.model))
 print(sorted({{*sys.modules}}.intersection({HOSTS})))
 """
 
