@@ -129,6 +129,18 @@ def test_a_fresh_environment_gets_pip_then_all_that_is_pinned_without_a_compiler
     assert everything.endswith(f"-r {checkout.root}/requirements.txt -e {checkout.root}")
 
 
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_all_is_compiled_at_once_where_python_may_not_keep_what_it_compiles(
+    checkout: Checkout, forbidden: bool
+) -> None:
+    done = checkout.setup(**({"PYTHONDONTWRITEBYTECODE": "1"} if forbidden else {}))
+    assert done.returncode == 0, done.stderr
+    calls = (checkout.state / "calls").read_text()
+    assert (
+        f"-m compileall -q -j 0 {checkout.root}/.venv/lib {checkout.root}/mmvisionllama" in calls
+    ) == forbidden
+
+
 def test_a_finished_environment_is_left_alone_without_a_word(checkout: Checkout) -> None:
     checkout.setup()
     done = checkout.setup()

@@ -105,6 +105,14 @@ build() {
     step "2/2 torch (200 MB for CPU, 3 GB with CUDA), libraries, this package" \
         "$python" -m pip install --no-compile "${pins[@]}" --build-constraint "$root/constraints.txt" \
         -r "$root/requirements.txt" -e "$root"
+    # Python compiles a module where it is first used and keeps the result. Where the environment forbids that, as
+    # images of containers often do, every command would compile all it imports anew: some 20 s.
+    [[ -z ${PYTHONDONTWRITEBYTECODE:-} ]] || step "3/3 bytecode, as PYTHONDONTWRITEBYTECODE is set" compile
+}
+
+compile() {
+    # A file of torch is for later versions of Python, and does not compile here.
+    "$python" -m compileall -q -j 0 "$venv/lib" "$root/mmvisionllama" || true
 }
 
 main() {
