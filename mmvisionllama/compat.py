@@ -2,10 +2,10 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from importlib import reload
+from importlib import import_module, reload
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
@@ -21,6 +21,7 @@ _SCHEMAS = (
 )
 _CONFIGS = "mmengine.config.config"
 _EXTRA_NORM = "mmpretrain.models.utils.res_layer_extra_norm"
+_SKLEARN = ("sklearn", "sklearn.gaussian_process", "sklearn.gaussian_process.kernels", "sklearn.mixture")
 _PACKAGE = "mmvisionllama"
 # The smallest extra of `setup.py` that brings a module, and this package needs it for.
 EXTRAS = {
@@ -85,6 +86,37 @@ class _DetectionModelsLoader(SourceFileLoader):
             reload(sys.modules[_EXTRA_NORM])
 
 
+class _ModuleOnCall(ModuleType):
+    """Stands in for a module whose functions and classes are called, never looked into; a call imports it."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: getattr(import_module(self.__name__), name)(*args, **kwargs)
+
+
+class _SklearnOnCallLoader(SourceFileLoader):
+    """Executes a file of mmdet that a tracker or one head alone needs, and leaves scikit-learn to a call.
+
+    It imports half of scipy and, where installed, pandas: longer than all the rest of mmdet.
+    """
+
+    def exec_module(self, module: ModuleType) -> None:
+        if "sklearn" in sys.modules or find_spec("sklearn") is None:
+            super().exec_module(module)
+            return
+        for name in _SKLEARN:
+            sys.modules[name] = _ModuleOnCall(name)
+            parent, _, last = name.rpartition(".")
+            if parent:
+                setattr(sys.modules[parent], last, sys.modules[name])
+        try:
+            super().exec_module(module)
+        finally:
+            for name in _SKLEARN:
+                del sys.modules[name]
+
+
 class _FormatterLoader(SourceFileLoader):
     """Executes yapf, and lets it format a text once: mmengine asks at every save, some 0.3 s for each."""
 
@@ -111,6 +143,8 @@ class _Finder:
     loaders: ClassVar = {
         "torchvision": _TorchvisionLoader,
         "mmdet.models": _DetectionModelsLoader,
+        "mmdet.models.dense_heads.paa_head": _SklearnOnCallLoader,
+        "mmdet.models.task_modules.tracking.interpolation": _SklearnOnCallLoader,
         _CONFIGS: _ConfigLoader,
         _EXTRA_NORM: _ExtraNormLoader,
         "yapf.yapflib.yapf_api": _FormatterLoader,
@@ -146,9 +180,9 @@ def install() -> None:
     The compiled part of a CUDA torchvision does not load beside a CPU torch, and then its Python part, which
     is all that the hosts' transforms need, fails on operators that nobody declared. Operators of mmcv that
     were not compiled are those of ``ops``. mmengine reads ``_base_ = "mmvisionllama::seg/..."`` as it reads
-    those of the hosts; importing mmpretrain does not import mmdet. ``import mmvisionllama`` calls this,
-    imports none of these libraries, and changes nothing else where they are healthy, not installed, or fail
-    for any other reason.
+    those of the hosts; importing mmpretrain does not import mmdet, nor mmdet scikit-learn. ``import
+    mmvisionllama`` calls this, imports none of these libraries, and changes nothing else where they are
+    healthy, not installed, or fail for any other reason.
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return

@@ -127,6 +127,25 @@ print(MODELS.get("ResLayerExtraNorm").__module__)
     assert "mmpretrain.models.utils.res_layer_extra_norm" in done.stdout, done.stderr
 
 
+def test_mmdet_imports_scikit_learn_when_a_tracker_or_a_head_calls_it() -> None:
+    code = """
+import sys
+import mmvisionllama
+import mmdet.models, mmseg.models, mmvisionllama.datasets.digits
+assert not {"sklearn", "pandas"} & {*sys.modules}
+import numpy as np
+from mmdet.models.dense_heads import paa_head
+from mmdet.registry import TASK_UTILS
+smooth = TASK_UTILS.build(dict(type="InterpolateTracklets", use_gsi=True, min_num_frames=2))
+track = np.array([[frame, 1, frame, frame, frame + 10, frame + 10, 0.9] for frame in (1, 2, 3, 5, 6, 7)])
+print(smooth.forward(track)[:, 2].round(1).tolist())
+print(type(paa_head.skm.GaussianMixture(2)).__module__)
+"""
+    done = python(code)
+    expected = ["[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]", "sklearn.mixture._gaussian_mixture"]
+    assert done.stdout.splitlines()[-2:] == expected, done.stderr
+
+
 def test_a_config_is_formatted_once_and_as_yapf_formats_it() -> None:
     code = """
 import mmvisionllama

@@ -8,6 +8,7 @@ from mmseg.datasets import BaseSegDataset
 
 from mmvisionllama.arguments import checked
 from mmvisionllama.datasets.digitscenes import CLASSES, PALETTE
+from mmvisionllama.datasets.digitscenes.sources import read_digits
 from mmvisionllama.registry import DATASETS
 
 _EVERY = 5  # every fifth digit is held out, so that both splits have digits of every writer
@@ -31,13 +32,11 @@ class SklearnDigits(BaseDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List images, uint8 (8, 8, 1), and labels."""
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        img = (digits.images * 255 / 16).round().astype(np.uint8)[..., None]
+        ink, labels = read_digits()
+        img = (ink * 255 / 16).round().astype(np.uint8)[..., None]
         held_out = np.arange(len(img)) % _EVERY == _EVERY - 1
         chosen = np.flatnonzero(held_out == (self.split == "val"))
-        return [{"img": img[i], "gt_label": int(digits.target[i])} for i in chosen]
+        return [{"img": img[i], "gt_label": int(labels[i])} for i in chosen]
 
 
 @DATASETS.register_module()

@@ -12,10 +12,11 @@ import pytest
 from mmpretrain.datasets import CustomDataset
 from PIL import Image
 from pycocotools.coco import COCO
+from sklearn.datasets import load_digits
 
 from mmvisionllama.datasets.digitscenes import CLASSES, write_digitscenes, writer
 from mmvisionllama.datasets.digitscenes.layouts import SegLayout
-from mmvisionllama.datasets.digitscenes.sources import PHOTOGRAPHS, digit_indices, load_sources
+from mmvisionllama.datasets.digitscenes.sources import PHOTOGRAPHS, digit_indices, load_sources, read_digits
 from mmvisionllama.registry import DATASETS
 
 SMALL = {"num_train": 30, "num_val": 10}
@@ -51,6 +52,13 @@ def load_coco(root: Path, split: str) -> COCO:
 
 
 # The files are a function of the arguments
+
+
+def test_the_digits_are_those_that_scikit_learn_loads() -> None:
+    images, labels = read_digits()
+    expected = load_digits()
+    np.testing.assert_array_equal(images, expected.images)
+    np.testing.assert_array_equal(labels, expected.target)
 
 
 def test_files_are_the_same_with_any_number_of_workers(data: Path, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
-from sklearn.datasets import load_digits
+from numpy.typing import NDArray
 
 CLASSES = ("background", *"0123456789")
 PALETTE = [
@@ -64,9 +65,24 @@ class Sources:
     photographs: tuple[np.ndarray, ...]
 
 
+def read_digits() -> tuple[NDArray, NDArray]:
+    """Read what scikit-learn's ``load_digits`` gives: (n, 8, 8) of ink from 0 to 16, and n labels.
+
+    The file is read without its package, which imports scipy and pandas: longer than torch takes.
+
+    Raises:
+        ModuleNotFoundError: if scikit-learn is not installed.
+    """
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
+    rows = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
+
+
 def digit_indices(split: str) -> list[int]:
-    """List the samples of ``load_digits`` that belong to a split: every fifth of each class validates."""
-    labels = load_digits().target
+    """List the samples of ``read_digits`` that belong to a split: every fifth of each class validates."""
+    _, labels = read_digits()
     chosen = []
     for digit in range(10):
         places = np.flatnonzero(labels == digit)
@@ -85,8 +101,9 @@ def load_sources(split: str, size: int) -> Sources:
     Raises:
         FileNotFoundError: if an installed package lacks one of the photographs.
     """
-    bunch, indices = load_digits(), digit_indices(split)
-    ink, labels = bunch.images[indices].astype(np.float32), bunch.target[indices]
+    images, labels = read_digits()
+    indices = digit_indices(split)
+    ink, labels = images[indices].astype(np.float32), labels[indices]
     ink /= ink.max(axis=(1, 2), keepdims=True)
     digits = tuple(ink[labels == digit] for digit in range(10))
     return Sources(digits, tuple(_read_photograph(name, size) for name in PHOTOGRAPHS[split]))
