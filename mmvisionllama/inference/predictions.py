@@ -17,8 +17,9 @@ from mmvisionllama.files import atomic_path, write_json
 from mmvisionllama.inference.input_images import InputImage
 from mmvisionllama.reports.cls_pictures import ClsPicturesHook
 from mmvisionllama.reports.det_pictures import DetPicturesHook
-from mmvisionllama.reports.figures import class_name, shown_size, write_figure
+from mmvisionllama.reports.figures import shown_size, write_figure
 from mmvisionllama.reports.mae_pictures import MAEPicturesHook
+from mmvisionllama.reports.naming import class_name
 from mmvisionllama.reports.sample_pictures import draw_grid
 from mmvisionllama.reports.seg_pictures import SegPicturesHook
 

@@ -29,7 +29,8 @@ from mmvisionllama.inference.generator_weights import load_weights
 from mmvisionllama.inference.processes import join, load, of_first, require_all, shown_progress
 from mmvisionllama.inference.sample_folder import SampleFolder
 from mmvisionllama.registry import MODELS, build_component
-from mmvisionllama.reports.figures import class_name, write_figure
+from mmvisionllama.reports.figures import write_figure
+from mmvisionllama.reports.naming import class_name
 from mmvisionllama.reports.sample_pictures import draw_grid
 from mmvisionllama.reports.screen import shown
 from mmvisionllama.suggestions import did_you_mean

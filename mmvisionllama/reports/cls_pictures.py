@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mmvisionllama.arguments import Positive, checked
 from mmvisionllama.registry import HOOKS
-from mmvisionllama.reports.figures import class_name, image_grid
+from mmvisionllama.reports.figures import image_grid
+from mmvisionllama.reports.naming import class_name
 from mmvisionllama.reports.pictures import PicturesHook
 
 _RIGHT, _WRONG = "#1a7f37", "#cf222e"

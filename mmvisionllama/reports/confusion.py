@@ -14,7 +14,8 @@ from mmpretrain.evaluation import ConfusionMatrix
 from numpy.typing import NDArray
 
 from mmvisionllama.registry import HOOKS
-from mmvisionllama.reports.figures import class_bars, class_name, write_figure
+from mmvisionllama.reports.figures import class_bars, write_figure
+from mmvisionllama.reports.naming import class_name
 from mmvisionllama.reports.tables import show_class_results
 
 _MOST_NAMED = 40

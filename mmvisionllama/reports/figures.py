@@ -1,7 +1,6 @@
 """Figures: PNG files, grids of images, bars of classes."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,6 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     """Give the width and height at which an image is drawn: its own, or 512 pixels on the longer side."""
     shrink = min(1.0, _LONGEST_SIDE / max(height, width))
     return max(1, round(width * shrink)), max(1, round(height * shrink))
-
-
-def class_name(classes: Sequence[str] | None, label: int) -> str:
-    """Give the first name of a class, else its number."""
-    known = classes is not None and label < len(classes)
-    return str(classes[label]).split(",")[0] if known else str(label)
 
 
 def class_bars(ax: Axes, percent: NDArray, title: str) -> None:

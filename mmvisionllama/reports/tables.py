@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmvisionllama.files import plain_float
-from mmvisionllama.reports.figures import class_name
+from mmvisionllama.reports.naming import class_name
 from mmvisionllama.reports.screen import screen_of
 
 _MOST_ROWS = 30

@@ -341,6 +341,9 @@ def _start(
     Args:
         claim: Makes the folders the run's own before any process writes there; returns remarks.
     """
+    if not gc.get_freeze_count():
+        # mmengine collects garbage for each data set; to go through all imports takes 0.3 s each time.
+        gc.freeze()
     # The other processes wait for the first one in init_distributed, and end with it if it fails.
     if launched_as_main_process(run.cfg.launcher):
         with display(screen_of(logging.getLogger()), lambda: Status("checking model and data")):

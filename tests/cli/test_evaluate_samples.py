@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
+from mmvisionllama.datasets.digitscenes.sources import read_digits
 from mmvisionllama.evaluation import SampleInfo, write_info, write_npz
 from tests.evaluation.classifiers import MNIST, save_classifier
 from tests.evaluation.image_arrays import ImageArray
@@ -20,15 +20,15 @@ COUNT = 30
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples with and without labels, and a classifier."""
     folder = tmp_path_factory.mktemp("samples")
-    digits = load_digits()
-    images = (digits.images[:COUNT, :, :, None] * 255 / 16).round().astype(np.uint8)
-    write_npz(folder / "a.npz", ImageArray("a", images, digits.target[:COUNT]))
+    ink, labels = read_digits()
+    images = (ink[:COUNT, :, :, None] * 255 / 16).round().astype(np.uint8)
+    write_npz(folder / "a.npz", ImageArray("a", images, labels[:COUNT]))
     write_info(
         folder / "a.npz", SampleInfo(dataset="SklearnDigits", sampler="DDPMSampler", steps=250, seed=1)
     )
     write_npz(folder / "bare.npz", ImageArray("bare", images))
-    write_npz(folder / "small.npz", ImageArray("small", images[:, :4], digits.target[:COUNT]))
-    write_npz(folder / "foreign.npz", ImageArray("foreign", images, digits.target[:COUNT]))
+    write_npz(folder / "small.npz", ImageArray("small", images[:, :4], labels[:COUNT]))
+    write_npz(folder / "foreign.npz", ImageArray("foreign", images, labels[:COUNT]))
     write_info(folder / "foreign.npz", SampleInfo(dataset="MNIST"))
     save_classifier(MNIST, folder / "c.pth")
     return folder

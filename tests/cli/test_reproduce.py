@@ -89,21 +89,19 @@ def test_what_cannot_work_ends_with_status_2_and_one_message_and_leaves_nothing(
 def test_the_tiny_profile_runs_a_chain_through_the_launchers_and_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MAE, then UperNet, then its test: each in a process of its own, as users start them."""
-    command = [REPOSITORY / "tools" / "reproduce.sh", "table4", "--row", "visionllama", "--profile", "tiny"]
+    """A training, then its test, each in a process of its own, as users start them."""
+    command = [REPOSITORY / "tools" / "reproduce.sh", "table7", "--row", "gap_small", "--profile", "tiny"]
     environment = {**os.environ, "PYTHON": sys.executable, "GPUS": "0"}
     environment.pop("MMVISIONLLAMA_DATA", None)
     options = dict(capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     done = subprocess.run([*command, "--out", "out"], **options)
     assert done.returncode == 0, done.stderr
-    assert "3 of 3: test visionllama_upernet_ade20k, in " in done.stdout
+    assert "2 of 2: test visionllama_small_in1k_gap, in " in done.stdout
     assert "Could not import" not in done.stdout  # what the hosts print is no part of the answer
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MMVISIONLLAMA_DATA", raising=False)
-    assert main("reproduce", "table4", "--report", "--profile", "tiny", "--out", "out") == 0
-    (row,) = [x for x in (tmp_path / "out/report.md").read_text().splitlines() if "epochs | mIoU | 49 |" in x]
+    assert main("reproduce", "table7", "--report", "--profile", "tiny", "--out", "out") == 0
+    (row,) = [
+        x for x in (tmp_path / "out/report.md").read_text().splitlines() if "mean pooling | top-1 | 81.8" in x
+    ]
     assert row.endswith("| 1 (0) |")
-    log = (tmp_path / "out" / "visionllama_upernet_ade20k_after_visionllama_mae_in1k_800e_seed0").glob(
-        "*.log"
-    )
-    assert "epoch_2.pth" in next(log).read_text()  # it started from the pre-training

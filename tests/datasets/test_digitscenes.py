@@ -12,7 +12,6 @@ import pytest
 from mmpretrain.datasets import CustomDataset
 from PIL import Image
 from pycocotools.coco import COCO
-from sklearn.datasets import load_digits
 
 from mmvisionllama.datasets.digitscenes import CLASSES, write_digitscenes, writer
 from mmvisionllama.datasets.digitscenes.layouts import SegLayout
@@ -55,6 +54,8 @@ def load_coco(root: Path, split: str) -> COCO:
 
 
 def test_the_digits_are_those_that_scikit_learn_loads() -> None:
+    from sklearn.datasets import load_digits  # each process of the tests reads this file
+
     images, labels = read_digits()
     expected = load_digits()
     np.testing.assert_array_equal(images, expected.images)

@@ -8,8 +8,8 @@ import torch
 from mmengine.registry import DATASETS
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
+from mmvisionllama.datasets.digitscenes.sources import read_digits
 from mmvisionllama.errors import ConfigError, EvaluationError
 from mmvisionllama.evaluation import (
     SampleInfo,
@@ -119,13 +119,13 @@ def test_a_folder_and_a_file_of_images_are_the_same_reference(tmp_path: Path) ->
 
 def test_a_config_gives_its_whole_validation_split() -> None:
     reference = open_reference(DIGITS)
-    digits = load_digits()
+    ink, labels = read_digits()
     assert reference.dataset == "SklearnDigits"
     assert len(reference.images) == 359  # every fifth of 1,797; the config watches 100
     assert reference.images.image_shape == (8, 8, 1)
-    assert np.array_equal(reference.images.labels, digits.target[4::5])
+    assert np.array_equal(reference.images.labels, labels[4::5])
     first = next(reference.images.batches(2))
-    assert np.array_equal(first[1, :, :, 0], (digits.images[9] * 255 / 16).round())
+    assert np.array_equal(first[1, :, :, 0], (ink[9] * 255 / 16).round())
 
 
 def test_images_that_a_pipeline_loads_as_bgr_come_as_rgb(tmp_path: Path) -> None:

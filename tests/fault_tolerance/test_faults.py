@@ -11,7 +11,7 @@ from tests.fault_tolerance.small_disk import on_small_disk
 from tests.fault_tolerance.trainings import EVERY, STEPS, FaultBench
 
 REPOSITORY = Path(__file__).parents[2]
-KILLS = 4
+KILLS = 2
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -17,9 +18,11 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from mmvisionllama.errors import ExitStatus, InputError
-from mmvisionllama.inference.demo import DemoServer
 from mmvisionllama.inference.trained_model import TrainedModel
 from tests.tools.commands import main
+
+if TYPE_CHECKING:
+    from mmvisionllama.inference.demo import DemoServer
 
 REQUIRED = "MMVISIONLLAMA_REQUIRE_CHROMIUM"  # set where a missing browser is a failure, as .ci/run does
 PROGRAMS = ("chromium", "chromedriver")
@@ -27,7 +30,10 @@ PATIENCE = 60  # seconds; an answer takes one or two on a quiet machine
 
 
 @pytest.fixture(scope="module")
-def server(models: dict[str, TrainedModel]) -> Iterator[DemoServer]:
+def server(models: dict[str, TrainedModel]) -> Iterator["DemoServer"]:
+    # Each process of the tests reads this file, and gradio takes two seconds.
+    from mmvisionllama.inference.demo import DemoServer
+
     server, ready = DemoServer(port=0), threading.Event()
     thread = threading.Thread(target=server.run, args=(list(models.values()), ready.set))
     thread.start()
@@ -39,7 +45,7 @@ def server(models: dict[str, TrainedModel]) -> Iterator[DemoServer]:
 
 
 @pytest.fixture(scope="module")
-def page(server: DemoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def page(server: "DemoServer", tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     if lacking := [name for name in PROGRAMS if shutil.which(name) is None]:
         message = f"{', '.join(lacking)} missing, which Debian has in chromium and chromium-driver"
         if os.environ.get(REQUIRED):
@@ -121,19 +127,23 @@ def test_images_are_generated_of_a_class_and_a_seed(page: webdriver.Chrome) -> N
     pictures(page, panel, 1)
 
 
-def test_the_page_asks_nobody_but_its_server(page: webdriver.Chrome, server: DemoServer) -> None:
+def test_the_page_asks_nobody_but_its_server(page: webdriver.Chrome, server: "DemoServer") -> None:
     """Runs after the others, when all parts of the page are loaded."""
     asked = page.execute_script("return performance.getEntriesByType('resource').map(x => x.name)")
     assert len(asked) > 20
     assert [x for x in asked if not x.startswith((server.url, "blob:", "data:"))] == []
 
 
-def test_no_file_of_the_machine_is_served(server: DemoServer) -> None:
+def test_no_file_of_the_machine_is_served(server: "DemoServer") -> None:
     for path in (Path(__file__), Path("README.md").resolve(), "/etc/hostname"):
         assert requests.get(f"{server.url}gradio_api/file={path}", timeout=PATIENCE).status_code in (403, 404)
 
 
-def test_only_this_machine_is_listened_to_by_default_and_a_taken_port_is_refused(server: DemoServer) -> None:
+def test_only_this_machine_is_listened_to_by_default_and_a_taken_port_is_refused(
+    server: "DemoServer",
+) -> None:
+    from mmvisionllama.inference.demo import DemoServer
+
     assert server.url.startswith("http://127.0.0.1:")
     port = int(server.url.rstrip("/").rpartition(":")[2])
     with pytest.raises(InputError, match=rf"127.0.0.1:{port} .*in use; give .*--port"):

@@ -10,7 +10,7 @@ from tests.tools.commands import logged_losses, run, summary
 MODELS = ["pyramid_visionllama_tiny_maskrcnn", "visionllama_tiny_vitdet"]
 SHORTENED = [
     *LOGGED,
-    "train_dataloader.batch_size=8",
+    "train_dataloader.batch_size=4",
     "val_dataloader.batch_size=10",
     "train_cfg.max_epochs=4",
     "train_cfg.val_interval=4",
@@ -21,7 +21,7 @@ SHORTENED = [
 ]
 
 
-data = written("det", num_train=32)
+data = written("det", num_train=16)
 
 
 @pytest.mark.slow
