@@ -28,6 +28,11 @@ def pyramid(**options: object) -> PyramidVisionLLaMA:
     )
 
 
+def short(**options: object) -> PyramidVisionLLaMA:
+    """Build a pyramid with few blocks, of both kinds of attention: compilers take seconds for each."""
+    return pyramid(arch=PYRAMID_ARCH | dict(depths=(2, 1, 1, 1)), **options)
+
+
 def seeded(build: Callable[..., RotaryBackbone], **options: object) -> RotaryBackbone:
     torch.manual_seed(0)
     return build(**options)
