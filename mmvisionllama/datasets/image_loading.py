@@ -13,11 +13,11 @@ from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 from mmvisionllama.arguments import Count, checked
+from mmvisionllama.datasets.image_files import ended
 from mmvisionllama.registry import TRANSFORMS
 
 # What Pillow, OpenCV and the file systems raise on files that are missing, cut off or no images.
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, zlib.error, cv2.error)
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
 
 
 class CorruptImageError(OSError):
@@ -28,9 +28,10 @@ class CorruptImageError(OSError):
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """Load an image; name a corrupt one, and skip it where the config allows that.
 
-    A skipped image is None, for which the data set draws another one. A file that was cut off counts as
-    corrupt, although decoders fill its rest with grey. An image that is loaded already, as mmpretrain's
-    inferencers give it, is taken as it is.
+    A skipped image is None, for which the data set draws another one. A file whose picture is
+    cut off counts as corrupt, although decoders fill its rest with grey; what follows the picture, and a
+    missing end marker, do not matter. An image that is loaded already, as mmpretrain's inferencers give it,
+    is taken as it is.
 
     Args:
         max_corrupt: Corrupt files that each loading process skips before it gives up. Only a training may
@@ -77,9 +78,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return results
 
     def _decode(self, content: bytes) -> NDArray:
-        if is_cut_off(content):
-            raise ValueError("the file is cut off")
-        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        image = mmcv.imfrombytes(ended(content), flag=self.color_type, backend=self.imdecode_backend)
         if image is None:
             raise ValueError("the file holds no image that can be decoded")
         return image
@@ -117,12 +116,3 @@ class InferencerLoader(LoadImageFromFile):
 @TRANSFORMS.register_module()
 class LoadImageFromNDArray(LoadImageFromFile):
     """What mmseg's ``inference_model`` puts in the place of the loader where it is given pixels."""
-
-
-def is_cut_off(content: bytes) -> bool:
-    """Say whether a JPEG or PNG file ends before its picture does; other formats are not judged."""
-    if content.startswith(_JPEG):
-        # The end marker cannot occur inside a scan, but before it, in an embedded thumbnail.
-        scan = content.rfind(b"\xff\xda")
-        return content.find(b"\xff\xd9", max(scan, 0)) < 0
-    return content.startswith(_PNG) and content.find(b"IEND", -64) < 0

@@ -1,0 +1,146 @@
+"""Image files by their bytes: size and bits from a header, and whether the picture is whole."""
+
+import io
+import os
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+_JPEG, _JPEG_END, _PNG = b"\xff\xd8", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
+# In the coded data of a JPEG, 0xff before anything but these begins a segment.
+_SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xD9)}
+_FILLINGS = (b"\x55" * 256, b"\xaa" * 256)
+_EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
+_BITS_OF_MODE = {"1": 1, "I": 32, "F": 32}
+_TIFF_BITS, _PNG_BITS = 258, 24  # a tag; a place in the file
+_PNG_TAIL = 32  # bytes at the end of a file in which a PNG says that it is complete
+_READERS = 8  # they wait for the disk more than they compute
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image file says.
+
+    Attributes:
+        size: Width and height of what is stored.
+        turned: Whether its EXIF orientation swaps the two when it is loaded.
+        bits: Of one channel of a pixel.
+        mode: Pillow's name of the kind of pixels.
+    """
+
+    size: tuple[int, int]
+    turned: bool
+    bits: int
+    mode: str
+
+    def loaded_size(self, follows_orientation: bool = True) -> tuple[int, int]:
+        """Return width and height of what a loader gives."""
+        return self.size[::-1] if self.turned and follows_orientation else self.size
+
+
+def read_headers(paths: Iterable[str | Path]) -> list[ImageHeader | None]:
+    """Read the headers of many files at once; see ``read_header``."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(read_header, paths))
+
+
+def read_header(path: str | Path) -> ImageHeader | None:
+    """Read the header of a file; None if there is no image, or a PNG whose picture is cut off."""
+    try:
+        with Image.open(path) as image:
+            # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
+            exif = image.getexif() if image.info.get("exif") else {}
+            turned = exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED
+            if image.format == "PNG" and not _png_is_whole(image):
+                return None
+            return ImageHeader(image.size, turned, _bits(image), image.mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _bits(image: Image.Image) -> int:
+    if image.format == "PNG":
+        image.fp.seek(_PNG_BITS)
+        return image.fp.read(1)[0]
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(_TIFF_BITS, (1,)))
+    return 16 if image.mode.startswith("I;16") else _BITS_OF_MODE.get(image.mode, 8)
+
+
+def _png_is_whole(image: Image.Image) -> bool:
+    image.fp.seek(-_PNG_TAIL, os.SEEK_END)
+    if b"IEND" in image.fp.read():
+        return True
+    image.fp.seek(0)
+    return not is_cut_off(image.fp.read())
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Whether a JPEG or PNG file ends before its picture does; other formats are not judged."""
+    try:
+        ended(content)
+    except ValueError:
+        return True
+    return False
+
+
+def ended(content: bytes) -> bytes:
+    """Return the bytes of a file so that decoders find the end of its picture.
+
+    Whatever follows the picture, as the film in a motion photo, does not matter, and a JPEG may lack the end
+    marker alone: then it is added. Other formats than JPEG and PNG are returned as they are.
+
+    Raises: ValueError: if a part of the picture is missing.
+    """
+    if content.startswith(_JPEG):
+        if not _jpeg_ends(content):
+            if not _needs_no_more(content):
+                raise ValueError("the file is cut off")
+            return content + _JPEG_END
+    elif content.startswith(_PNG) and not _png_ends(content):
+        raise ValueError("the file is cut off")
+    return content
+
+
+def _jpeg_ends(content: bytes) -> bool:
+    """Walk from segment to segment to the end marker; thumbnails lie inside of segments."""
+    place = len(_JPEG)
+    while (found := _SEGMENT.search(content, place)) is not None:
+        kind = content[found.end() - 1]
+        if kind == _JPEG_END[1]:
+            return True
+        place = found.end()
+        if kind not in _WITHOUT_LENGTH:
+            place += int.from_bytes(content[place : place + 2], "big")
+    return False
+
+
+def _needs_no_more(content: bytes) -> bool:
+    """Whether a JPEG without end marker decodes to the same pixels whatever is appended to its data."""
+    one, other = (_pixels(content + filling + _JPEG_END) for filling in _FILLINGS)
+    return one is not None and one == other
+
+
+def _pixels(content: bytes) -> bytes | None:
+    """Decode by Pillow, which does not print what libjpeg remarks."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.tobytes()
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _png_ends(content: bytes) -> bool:
+    """Walk from chunk to chunk to the one that says the end."""
+    place = len(_PNG)
+    while place + 8 <= len(content):
+        length, kind = int.from_bytes(content[place : place + 4], "big"), content[place + 4 : place + 8]
+        if kind == b"IEND":
+            return True
+        place += length + 12
+    return False
