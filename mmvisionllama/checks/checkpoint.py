@@ -1,7 +1,7 @@
 """Check that a checkpoint fits the model, before a run starts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -68,6 +68,17 @@ def require_exact(
     )
     told = "".join(f"\n  {x}" for x in found[:6])
     raise CheckpointError(f"{path} is a checkpoint of another model:\n{match.describe()}{told}\n  {fix}")
+
+
+def classes_in(path: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return a checkpoint's name for messages, and the classes that it was trained for, if it tells them."""
+    meta = read_checkpoint(path, lazy=True).get("meta")
+    told = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    kept = {str(key).lower(): value for key, value in told.items()} if isinstance(told, Mapping) else {}
+    classes = kept.get("classes")
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(x, str) for x in classes):
+        return None
+    return f"the checkpoint {path}", tuple(classes)
 
 
 def check_resume(model: nn.Module, path: str, cfg: Config | None = None, processes: int = 1) -> list[str]:

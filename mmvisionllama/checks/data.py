@@ -1,6 +1,6 @@
 """Check the data sets of a run before it starts: existence, labels, sizes, agreement."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,12 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS, init_default_scope
 
+from mmvisionllama.checks.data_loading import check_loading
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
-from mmvisionllama.datasets.image_loading import CorruptImageError
+from mmvisionllama.checks.evaluators import check_evaluator, metrics_of
+from mmvisionllama.checks.head_classes import classes_of
+from mmvisionllama.checks.sample_loading import SizeCheck, load_samples
+from mmvisionllama.config.global_batch import share_batch
 from mmvisionllama.errors import ConfigError
 from mmvisionllama.suggestions import shortened
 
@@ -24,72 +28,114 @@ _PREPARE = {
     "coco": "docs/data.md says how to get COCO",
 }
 
-# Returns why images of a height and width do not suit a model, or None.
-SizeCheck = Callable[[tuple[int, int]], str | None]
+# Wrappers whose length is that of what they hold, or a multiple of it.
+_WRAPPERS = ("RepeatDataset", "ConcatDataset", "MultiImageMixDataset")
 
 
 @dataclass
 class DataReport:
-    """What a check found, and in words what it looked at."""
+    """What a check found, and in words what it looked at.
 
-    problems: list[DataProblem]
-    looked_at: list[str]
-    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of every data set that names them
-    folders: dict[str, tuple[str, ...]] = field(default_factory=dict)  # in every folder that decides labels
+    Attributes:
+        classes: Name of a data set and its classes, of every one that names them.
+        folders: A folder that decides labels, and the names in it.
+        length: Samples of the data set, with what wrappers make of them; None: not known.
+        sizes: Heights and widths of some images as they come out of the pipelines.
+    """
+
+    problems: list[DataProblem] = field(default_factory=list)
+    looked_at: list[str] = field(default_factory=list)
+    classes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    folders: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    length: int | None = None
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
-def require_sound_data(cfg: Config, *loaders: str, size_check: SizeCheck | None = None) -> list[str]:
+def require_sound_data(
+    cfg: Config,
+    *loaders: str,
+    size_check: SizeCheck | None = None,
+    processes: int = 1,
+    trained: tuple[str, tuple[str, ...]] | None = None,
+) -> list[str]:
     """Check the data sets of the named data loaders, see :func:`check_data`.
 
     Returns: What was looked at and what is wrong but not fatal, for the log.
     Raises: ConfigError: lists everything that is fatal.
     """
-    checked = check_data(cfg, *loaders, size_check=size_check)
+    checked = check_data(cfg, *loaders, size_check=size_check, processes=processes, trained=trained)
     fatal = [problem for problem in checked.problems if problem.fatal]
     if fatal:
         raise ConfigError("the data cannot be used:\n" + "\n".join(f"  {problem}" for problem in fatal))
     return [*checked.looked_at, *map(str, checked.problems)]
 
 
-def check_data(cfg: Config, *loaders: str, size_check: SizeCheck | None = None) -> DataReport:
+def check_data(
+    cfg: Config,
+    *loaders: str,
+    size_check: SizeCheck | None = None,
+    processes: int = 1,
+    trained: tuple[str, tuple[str, ...]] | None = None,
+) -> DataReport:
     """Check the data sets of the named data loaders, e.g. ``"train_dataloader"``, and whether they agree.
 
     Args:
-        size_check: Asked about the first image of every data set, as the model will get it.
+        size_check: Asked about images of every data set, as the model will get them.
+        processes: Of the run, which share the data.
+        trained: The name of a checkpoint to go on with or to test, and its classes.
     """
     init_default_scope(cfg.get("default_scope", "mmengine"))
-    checked, seen, num_classes = DataReport([], []), [], classes_of(cfg.model)
+    checked, num_classes = DataReport(), classes_of(cfg.model)
+    seen: list[tuple[tuple, DataReport]] = []
     for name in (name for name in loaders if cfg.get(name) is not None):
         dataset, evaluated = cfg[name].dataset, not name.startswith("train")
-        if (dataset, evaluated) not in seen:
-            seen.append((dataset, evaluated))
-            this = check_dataset(dataset, num_classes, evaluated, size_check)
+        metrics = metrics_of(cfg, f"{name.partition('_')[0]}_evaluator") if evaluated else []
+        key = (dataset, evaluated, metrics)
+        this = next((report for known, report in seen if known == key), None)
+        if this is None:
+            this = check_dataset(dataset, num_classes, evaluated, size_check, metrics)
+            seen.append((key, this))
             checked.problems += this.problems
             checked.looked_at += this.looked_at
-            checked.classes |= this.classes
-            checked.folders |= this.folders
+            checked.classes += this.classes
+            checked.folders += this.folders
+            checked.problems += check_evaluator(cfg, name, metrics)
+        shared = share_batch(cfg, processes) if name == "train_dataloader" else None
+        batch_size = shared.per_device if shared else cfg[name].get("batch_size")
+        checked.problems += check_loading(name, cfg, this.length, this.sizes, batch_size, processes)
     if num_classes is not None:  # else labels are not looked at
         different = list(_disagreements("class folders", checked.folders))
         checked.problems += different or _disagreements("classes", checked.classes)
+        if trained is not None:
+            checked.problems += _moved_classes(*trained, checked.classes)
     return checked
 
 
-def _disagreements(what: str, names: dict[str, tuple[str, ...]]) -> Iterator[DataProblem]:
-    (first, known), *others = names.items() or [("", ())]
+def _moved_classes(
+    source: str, trained: tuple[str, ...], classes: list[tuple[str, tuple[str, ...]]]
+) -> Iterator[DataProblem]:
+    """Yield data sets in which names have other places than in a checkpoint; other names are remarked."""
+    places = {name: place for place, name in enumerate(trained)}
+    for name, these in classes:
+        moved = [x for place, x in enumerate(these) if places.get(x, place) != place]
+        if these == trained:
+            continue
+        told = f"{shortened(these)}; the checkpoint has {shortened(trained)}"
+        if moved:
+            text = f"its classes are in another order than those of {source}, so labels would be wrong: {told}"
+            yield DataProblem(name, text)
+        else:
+            yield DataProblem(name, f"its classes have other names than in {source}: {told}", fatal=False)
+
+
+def _disagreements(what: str, names: list[tuple[str, tuple[str, ...]]]) -> Iterator[DataProblem]:
+    (first, known), *others = names or [("", ())]
     for name, these in others:
         if these != known:
             lacking = [f"{first} alone has {shortened(x)}" for x in [sorted(set(known) - set(these))] if x]
             lacking += [f"{name} alone has {shortened(x)}" for x in [sorted(set(these) - set(known))] if x]
-            why = "; ".join(lacking) or "the same names in another order"
-            yield DataProblem(name, f"its {what} are not those of {first}: {why}")
-
-
-def classes_of(model: dict[str, Any]) -> int | None:
-    """Return the number of classes of the (last) head, or of a generator's network, in a model's config."""
-    head = model.get("decode_head") or model.get("head") or model.get("network")
-    head = head or model.get("roi_head", {}).get("bbox_head")
-    head = head[-1] if isinstance(head, (list, tuple)) else head
-    return None if head is None else head.get("num_classes")
+            order = f"the same names in another order, {shortened(these)} for {shortened(known)}"
+            yield DataProblem(name, f"its {what} are not those of {first}: {'; '.join(lacking) or order}")
 
 
 def check_dataset(
@@ -97,6 +143,7 @@ def check_dataset(
     num_classes: int | None = None,
     evaluated: bool = False,
     size_check: SizeCheck | None = None,
+    metrics: Sequence[Mapping[str, Any]] = (),
 ) -> DataReport:
     """Check a data set or its config, and all that a wrapper such as RepeatDataset or ConcatDataset holds.
 
@@ -105,29 +152,54 @@ def check_dataset(
         num_classes: Classes of the model, or None if its labels are not to be compared with them.
         evaluated: Whether every image counts, or a training may skip some.
         size_check: See ``check_data``.
+        metrics: What evaluates the data set, as the config says.
     """
-    checked = DataReport([], [])
-    for leaf in _leaves(dataset):
-        built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
-        name = f"{type(built).__name__} ({'evaluation' if evaluated else 'training'})"
-        root = built.data_root or "."
-        if not Path(root).is_dir():
-            hints = [hint for folder, hint in _PREPARE.items() if folder in Path(root).parts]
-            message = f"the data root {Path(root).absolute()} does not exist"
-            checked.problems.append(DataProblem(name, "; ".join([message, *hints])))
-            continue
-        found = list(_findings(built, Role(name, evaluated, num_classes)))
-        problems = [x for x in found if isinstance(x, DataProblem)]
-        if size_check is not None and not problems:
-            pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else leaf.pipeline
-            problems = list(_size_problems(name, pipeline, built, size_check))
-        checked.problems += problems
-        checked.looked_at += [x for x in found if isinstance(x, str)]
-        if getattr(built, "folder_to_idx", None):
-            checked.folders[built.img_prefix] = tuple(built.folder_to_idx)
-        if built.metainfo.get("classes"):
-            checked.classes[name] = tuple(built.metainfo["classes"])
+    checked, lengths = DataReport(), []
+    leaves = list(_leaves(dataset))
+    for number, leaf in enumerate(leaves, 1):
+        part = f", {number} of {len(leaves)}" if len(leaves) > 1 else ""
+        lengths.append(_check_leaf(checked, leaf, part, num_classes, evaluated, size_check, tuple(metrics)))
+    checked.length = _length(dataset, iter(lengths))
     return checked
+
+
+def _check_leaf(
+    checked: DataReport,
+    leaf: dict[str, Any] | BaseDataset,
+    part: str,
+    num_classes: int | None,
+    evaluated: bool,
+    size_check: SizeCheck | None,
+    metrics: tuple[Mapping[str, Any], ...],
+) -> int | None:
+    """Add what is found in a data set that holds no other; return its length, if it can be loaded."""
+    built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
+    name = f"{type(built).__name__} ({'evaluation' if evaluated else 'training'}{part})"
+    root = built.data_root or "."
+    if not Path(root).is_dir():
+        hints = [hint for folder, hint in _PREPARE.items() if folder in Path(root).parts]
+        message = f"the data root {Path(root).absolute()} does not exist"
+        checked.problems.append(DataProblem(name, "; ".join([message, *hints])))
+        return None
+    if isinstance(given := built.metainfo.get("classes"), str):
+        text = f"metainfo.classes is the text {given!r}, so each letter would be a class; write ({given!r},)"
+        checked.problems.append(DataProblem(name, text))
+        return None
+    pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else built.pipeline
+    role = Role(name, evaluated, num_classes, tuple(pipeline.transforms), metrics)
+    found = list(_findings(built, role))
+    problems = [x for x in found if isinstance(x, DataProblem)]
+    if pipeline.transforms and not any(x.fatal for x in problems):
+        tried = list(load_samples(role, pipeline, built, size_check))
+        problems += [x for x in tried if isinstance(x, DataProblem)]
+        checked.sizes += [x for x in tried if not isinstance(x, DataProblem)]
+    checked.problems += problems
+    checked.looked_at += [x for x in found if isinstance(x, str)]
+    if getattr(built, "folder_to_idx", None):
+        checked.folders.append((built.img_prefix, tuple(built.folder_to_idx)))
+    if built.metainfo.get("classes"):
+        checked.classes.append((name, tuple(built.metainfo["classes"])))
+    return None if any(x.fatal for x in problems) else len(built)
 
 
 def _findings(dataset: BaseDataset, role: Role) -> Iterator[DataProblem | str]:
@@ -144,29 +216,31 @@ def _findings(dataset: BaseDataset, role: Role) -> Iterator[DataProblem | str]:
     yield from check(dataset, role)
 
 
-def _size_problems(
-    name: str, pipeline: Compose, dataset: BaseDataset, size_check: SizeCheck
-) -> Iterator[DataProblem]:
-    try:
-        img = (pipeline(dataset.get_data_info(0)) or {}).get("inputs")
-    except CorruptImageError as error:
-        yield DataProblem(name, str(error))
-        return
-    problem = size_check(tuple(img.shape[-2:])) if getattr(img, "ndim", 0) == 3 else None
-    if problem is not None:
-        yield DataProblem(
-            name, f"its pipeline gives images of {img.shape[-2]} x {img.shape[-1]} px, {problem}"
-        )
+def _children(dataset: dict[str, Any] | BaseDataset) -> list[dict[str, Any] | BaseDataset]:
+    is_cfg = isinstance(dataset, dict)
+    inner = [(dataset.get(key) if is_cfg else getattr(dataset, key, None)) for key in ("dataset", "datasets")]
+    return [*([] if inner[0] is None else [inner[0]]), *(inner[1] or [])]
 
 
 def _leaves(dataset: dict[str, Any] | BaseDataset) -> Iterator[dict[str, Any] | BaseDataset]:
-    is_cfg = isinstance(dataset, dict)
-    inner = [(dataset.get(key) if is_cfg else getattr(dataset, key, None)) for key in ("dataset", "datasets")]
-    children = [*([] if inner[0] is None else [inner[0]]), *(inner[1] or [])]
+    children = _children(dataset)
     if not children:
         yield dataset
     for child in children:
         yield from _leaves(child)
+
+
+def _length(dataset: dict[str, Any] | BaseDataset, of_leaves: Iterator[int | None]) -> int | None:
+    """Return the samples of a data set, given those of its leaves; None where that is not known."""
+    children = _children(dataset)
+    if not children:
+        return next(of_leaves)
+    lengths = [_length(child, of_leaves) for child in children]
+    kind = str(dataset.get("type", "")) if isinstance(dataset, dict) else type(dataset).__name__
+    if None in lengths or not kind.endswith(_WRAPPERS):
+        return None
+    times = dataset.get("times", 1) if isinstance(dataset, dict) else getattr(dataset, "times", 1)
+    return sum(lengths) * times
 
 
 def _build(cfg: dict[str, Any]) -> BaseDataset:

@@ -1,11 +1,13 @@
 """Problems of a data set, and the check of its list of samples that every task shares."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from mmvisionllama.datasets.image_files import ImageHeader, read_headers
 from mmvisionllama.errors import UserError
 
 
@@ -21,13 +23,70 @@ class DataProblem:
         return f"{self.dataset}: {self.message}"
 
 
+class Headers:
+    """Headers of image files; each is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, ImageHeader | None] = {}
+
+    def of(self, paths: Iterable[str]) -> list[ImageHeader | None]:
+        """Return the headers of files; None for what is none of an image."""
+        paths = list(paths)
+        new = list(dict.fromkeys(x for x in paths if x not in self._known))
+        self._known |= zip(new, read_headers(new), strict=True)
+        return [self._known[x] for x in paths]
+
+    def known(self, paths: Iterable[str]) -> dict[str, ImageHeader | None]:
+        """Return the headers of those files that were read already."""
+        return {path: self._known[path] for path in paths if path in self._known}
+
+
 @dataclass(frozen=True)
 class Role:
-    """What a data set is to a run: what reports call it, whether it is evaluated, and the model's classes."""
+    """What a data set is to a run.
+
+    Attributes:
+        name: What reports call the data set.
+        evaluated: Whether every image counts, or a training may skip some.
+        num_classes: Of the model; None if labels are not to be compared with them.
+        pipeline: The transforms of the data set.
+        metrics: What evaluates it, as the config says.
+        headers: Of its image files, read once.
+    """
 
     name: str
     evaluated: bool
     num_classes: int | None
+    pipeline: tuple[Callable, ...] = ()
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    headers: Headers = field(default_factory=Headers)
+
+    @property
+    def loader(self) -> Callable | None:
+        """The transform that reads image files, if there is one."""
+        return next((x for x in self.pipeline if hasattr(x, "imdecode_backend")), None)
+
+    @property
+    def follows_orientation(self) -> bool:
+        """Whether images are turned as their EXIF entry says when they are loaded."""
+        color_type = getattr(self.loader, "color_type", "color")
+        backend = getattr(self.loader, "imdecode_backend", "cv2")
+        return color_type in ("color", "grayscale") and backend in ("cv2", "pillow")
+
+    @property
+    def with_masks(self) -> bool:
+        """Whether masks of objects are loaded or scored; yes where nothing is known."""
+        known = self.pipeline or self.metrics
+        return not known or self.scores("segm") or any(getattr(x, "with_mask", False) for x in self.pipeline)
+
+    def scores(self, kind: str) -> bool:
+        """Whether a metric of COCO's kind scores ``bbox`` or ``segm``."""
+        return any(
+            kind in ([asked] if isinstance(asked, str) else asked)
+            for x in self.metrics
+            if not x.get("format_only")
+            for asked in [x.get("metric") or ()]
+        )
 
 
 def check_listing(dataset: BaseDataset, role: Role) -> Iterator[DataProblem]:
@@ -46,3 +105,8 @@ def check_listing(dataset: BaseDataset, role: Role) -> Iterator[DataProblem]:
         suffix = getattr(dataset, "img_suffix", None)
         searched = f" with names in {suffix}" if suffix else ""
         yield DataProblem(role.name, f"the data set is empty: nothing{searched} in {', '.join(places)}")
+
+
+def samples_of(dataset: BaseDataset) -> list[dict[str, Any]]:
+    """Return what a data set lists, without the copies that ``get_data_info`` makes; not to be changed."""
+    return dataset.data_list or [dataset.get_data_info(index) for index in range(len(dataset))]

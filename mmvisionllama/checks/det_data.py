@@ -1,7 +1,7 @@
 """Check the data of a detector in COCO's format: annotations, classes, files."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
+from mmvisionllama.checks.image_data import check_images
+from mmvisionllama.checks.det_objects import check_objects
 from mmvisionllama.files import read_json, why_no_file
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
@@ -23,11 +25,14 @@ def _is_number(value: Any) -> bool:
 
 def _is_mask(value: Any) -> bool:
     if isinstance(value, dict):
-        return isinstance(value.get("size"), list) and isinstance(value.get("counts"), (list, str))
+        size = value.get("size")
+        sides = isinstance(size, list) and len(size) == 2 and all(type(x) is int and x > 0 for x in size)
+        return sides and isinstance(value.get("counts"), (list, str))
     if value is None:
         return True
     return isinstance(value, list) and all(
-        isinstance(polygon, list) and {*map(type, polygon)} <= {int, float} for polygon in value
+        isinstance(polygon, list) and {*map(type, polygon)} <= {int, float} and all(map(math.isfinite, polygon))
+        for polygon in value
     )
 
 
@@ -46,16 +51,7 @@ _NEEDED: dict[str, dict[str, _Kind]] = {
     },
     "categories": {"id": _WHOLE, "name": _TEXT},
 }
-# Problem of an annotation -> whether it is fatal; else the run leaves the annotation out.
-_FATAL = {
-    "belong to no image of the file": True,
-    "have a category that the file does not list": True,
-    "have a mask of another size than their image": True,
-    "have a box without area": False,
-    "have a box outside of their image": False,
-    "have no mask": False,
-    "have no polygon of three points or more": False,
-}
+_FLAGS = ("iscrowd", "ignore")  # optional ones
 
 
 def check_detection(dataset: CocoDataset, role: Role) -> Iterator[DataProblem | str]:
@@ -73,11 +69,11 @@ def check_detection(dataset: CocoDataset, role: Role) -> Iterator[DataProblem | 
     if wrong:
         yield DataProblem(name, f"{file} holds no instances in COCO's format: {wrong}")
         return
-    problems = list(_classes(dataset, role, content["categories"]))
-    yield from problems
+    classes = list(_classes(dataset, role, content["categories"]))
+    yield from classes
     yield from _files(dataset, role, content["images"])
-    yield from _objects(role, content)
-    if not problems:
+    yield from check_objects(role, content, tuple(dataset.metainfo["classes"]))
+    if not classes:
         yield from check_listing(dataset, role)
         yield from _used(dataset, role, len(content["images"]))
 
@@ -101,6 +97,9 @@ def _wrong_kind(content: Any) -> str | None:
         if twice := [str(key) for key, count in ids.items() if count > 1]:
             return f"ids of {section} occur twice: {shortened(twice)}"
     for entry in content["annotations"]:
+        for key in _FLAGS:
+            if (value := entry.get(key, 0)) not in (0, 1):
+                return f"annotation {entry['id']} has {key}={value!r:.60}, neither 0 nor 1"
         if not _is_mask(entry.get("segmentation")):
             kind = "a list of polygons, nor a dict with size and counts"
             return f"annotation {entry['id']} has segmentation={entry['segmentation']!r:.60}, neither {kind}"
@@ -122,6 +121,29 @@ def _classes(dataset: CocoDataset, role: Role, categories: list[dict]) -> Iterat
             f"data set has {shortened(wanted)}; the file has {shortened(listed)}. Set dataset.metainfo="
             "dict(classes=...) to names of the file",
         )
+        return
+    ids = {name: [str(x["id"]) for x in categories if x["name"] == name] for name in wanted}
+    if twice := [f"{name!r} (ids {', '.join(x)})" for name, x in ids.items() if len(x) > 1]:
+        yield DataProblem(
+            role.name,
+            f"{dataset.ann_file} lists categories twice under one name: {shortened(twice)}; keep one of each, "
+            "and give its id to the annotations of the other",
+        )
+    in_file = tuple(name for name in listed if name in set(wanted))
+    if not twice and in_file != tuple(wanted) and _takes_order_of_file(dataset):
+        yield DataProblem(
+            role.name,
+            f"the classes of the data set are in another order than the categories of {dataset.ann_file}, "
+            "whose order decides the labels, so names would be wrong and files of different orders would "
+            f"contradict each other. The data set has {shortened(wanted)}; the file has {shortened(in_file)}. "
+            "Set dataset.metainfo=dict(classes=...) in the order of the file, and sort the categories alike in "
+            "all files",
+        )
+
+
+def _takes_order_of_file(dataset: CocoDataset) -> bool:
+    """Whether mmdet numbers labels as the file lists categories; some data sets sort them."""
+    return type(dataset).load_data_list is CocoDataset.load_data_list
 
 
 def _files(dataset: CocoDataset, role: Role, images: list[dict]) -> Iterator[DataProblem]:
@@ -133,42 +155,26 @@ def _files(dataset: CocoDataset, role: Role, images: list[dict]) -> Iterator[Dat
     if missing:
         counts = f"{len(missing):,} of {len(images):,} images"
         yield DataProblem(role.name, f"{counts} are not in {folder}: {shortened(missing)}")
-
-
-def _objects(role: Role, content: dict) -> Iterator[DataProblem | str]:
-    images = {x["id"]: x for x in content["images"]}
-    categories = {x["id"] for x in content["categories"]}
-    found: dict[str, list[str]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        for what in _wrong_with(annotation, images.get(annotation["image_id"]), categories):
-            found[what].append(str(annotation["id"]))
-    total = len(content["annotations"])
-    for what, ids in found.items():
-        left_out = "" if _FATAL[what] else " and are left out"
-        text = f"{len(ids):,} of {total:,} annotations {what}{left_out}: ids {shortened(ids)}"
-        yield DataProblem(role.name, text, _FATAL[what])
-    yield f"{role.name}: looked at {total:,} annotations of {len(images):,} images"
-
-
-def _wrong_with(annotation: dict, image: dict | None, categories: set) -> Iterator[str]:
-    if image is None:
-        yield "belong to no image of the file"
         return
-    if annotation["category_id"] not in categories:
-        yield "have a category that the file does not list"
-    x, y, width, height = annotation["bbox"]
-    if width < 1 or height < 1 or annotation["area"] <= 0:
-        yield "have a box without area"
-    elif x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
-        yield "have a box outside of their image"
-    mask = annotation.get("segmentation")
-    if not mask:
-        yield "have no mask"
-    elif isinstance(mask, dict):
-        if list(mask.get("size", ())) != [image["height"], image["width"]]:
-            yield "have a mask of another size than their image"
-    elif not any(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in mask):
-        yield "have no polygon of three points or more"
+    yield from check_images(role, [str(folder / x["file_name"]) for x in images])
+    different, turned = [], False
+    headers = role.headers.of(str(folder / x["file_name"]) for x in images)
+    for image, header in zip(images, headers, strict=True):
+        listed = image["width"], image["height"]
+        loaded = header.loaded_size(role.follows_orientation) if header else listed
+        if loaded != listed:
+            different.append(f"{image['file_name']} {listed[0]}x{listed[1]}, the file {loaded[0]}x{loaded[1]}")
+            turned = turned or header.turned
+    if different:
+        exif = (
+            "; their EXIF orientation turns some, so save these turned (PIL.ImageOps.exif_transpose), or load "
+            "all as they are stored (color_type='color_ignore_orientation' of the loader)"
+        )
+        yield DataProblem(
+            role.name,
+            f"{len(different):,} of {len(images):,} images have another width and height in "
+            f"{dataset.ann_file} than in their files{exif if turned else ''}: {shortened(different)}",
+        )
 
 
 def _used(dataset: CocoDataset, role: Role, listed: int) -> Iterator[str]:

@@ -1,14 +1,22 @@
 """Check the model, its checkpoints and its data before a run leaves a trace."""
 
-from typing import Any
-
 from mmengine.config import Config
 from mmengine.registry import METRICS, MODELS, init_default_scope
 from torch import nn
 
 from mmvisionllama.checks.batch_norm import require_enough_for_batch_norm
-from mmvisionllama.checks.checkpoint import check_exact, check_pretrained, check_resume, check_start
-from mmvisionllama.checks.data import SizeCheck, classes_of, require_sound_data
+from mmvisionllama.checks.checkpoint import (
+    check_exact,
+    check_pretrained,
+    check_resume,
+    check_start,
+    classes_in,
+)
+from mmvisionllama.checks.data import require_sound_data
+from mmvisionllama.checks.evaluators import metrics_of
+from mmvisionllama.checks.head_classes import require_one_number_of_classes
+from mmvisionllama.checks.left_behind import remark_on_left_behind
+from mmvisionllama.checks.sample_loading import SizeCheck
 from mmvisionllama.checks.schedules import check_schedules
 from mmvisionllama.checks.watched_metric import require_watched_metric
 from mmvisionllama.config.custom_keys import require_known_custom_keys
@@ -32,14 +40,17 @@ def check_training(cfg: Config, processes: int = 1) -> list[str]:
     require_known_custom_keys(cfg.optim_wrapper.get("paramwise_cfg"), model, "optim_wrapper.paramwise_cfg")
     require_sound_metrics(cfg, "val_evaluator")
     require_watched_metric(cfg)
-    notes = remark_on_accumulation(cfg)
+    notes = remark_on_accumulation(cfg) + remark_on_left_behind(cfg)
     if cfg.get("resume"):
         notes += check_resume(model, cfg.load_from, cfg, processes)
     elif cfg.get("load_from"):
         notes += check_start(model, cfg.load_from, cfg)
     notes += check_pretrained(model, cfg)
     loaders = ("train_dataloader", "val_dataloader")
-    notes += require_sound_data(cfg, *loaders, size_check=size_check_of(model))
+    trained = classes_in(cfg.load_from) if cfg.get("resume") else None
+    notes += require_sound_data(
+        cfg, *loaders, size_check=size_check_of(model), processes=processes, trained=trained
+    )
     require_enough_for_batch_norm(cfg, model, processes)
     if hasattr(model, "check_data"):
         try:
@@ -54,8 +65,11 @@ def check_testing(cfg: Config) -> list[str]:
     model = build_model(cfg)
     require_one_number_of_classes(cfg, model, "test_evaluator")
     require_sound_metrics(cfg, "test_evaluator")
-    notes = check_exact(model, cfg.load_from, cfg)
-    return notes + require_sound_data(cfg, "test_dataloader", size_check=size_check_of(model))
+    notes = check_exact(model, cfg.load_from, cfg) + remark_on_left_behind(cfg)
+    trained = classes_in(cfg.load_from)
+    return notes + require_sound_data(
+        cfg, "test_dataloader", size_check=size_check_of(model), trained=trained
+    )
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -72,29 +86,6 @@ def build_model(cfg: Config) -> nn.Module:
         raise ConfigError(f"{cfg.filename}: the model cannot be built: {error}") from error
 
 
-def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str) -> None:
-    """Require that labels to mix have a place for every class of the head, and that no metric needs more.
-
-    Raises: ConfigError: with both numbers.
-    """
-    classes, preprocessor = classes_of(cfg.model), getattr(model, "data_preprocessor", None)
-    if classes is None:
-        return
-    mixed = preprocessor.num_classes if getattr(preprocessor, "to_onehot", False) else None
-    if mixed not in (None, classes):
-        raise ConfigError(
-            f"data_preprocessor.num_classes={mixed}, but model.head.num_classes={classes}: mixed labels need "
-            "the same number"
-        )
-    for metric in _metrics(cfg, evaluator):
-        topk = metric.get("topk") or 0
-        if (largest := topk if isinstance(topk, int) else max(topk)) > classes:
-            raise ConfigError(
-                f"{evaluator}: {metric['type']} has topk={topk}, but model.head.num_classes={classes}: there "
-                f"is no top {largest} of {classes} classes"
-            )
-
-
 def require_sound_metrics(cfg: Config, evaluator: str) -> None:
     """Require that the metrics of this package can be built, with all that they read.
 
@@ -102,7 +93,7 @@ def require_sound_metrics(cfg: Config, evaluator: str) -> None:
         ConfigError: if an argument of one is wrong.
         CheckpointError: if the network that one looks through has no weights.
     """
-    for metric in _metrics(cfg, evaluator):
+    for metric in metrics_of(cfg, evaluator):
         if str(metric["type"]).startswith(f"{SCOPE}."):  # the hosts' may read annotations for minutes
             try:
                 METRICS.build({**metric})
@@ -110,11 +101,6 @@ def require_sound_metrics(cfg: Config, evaluator: str) -> None:
                 if isinstance(error, (ConfigError, CheckpointError)):
                     raise
                 raise ConfigError(f"{evaluator}: {error}") from error
-
-
-def _metrics(cfg: Config, evaluator: str) -> list[dict[str, Any]]:
-    metrics = cfg.get(evaluator) or []
-    return [metrics] if isinstance(metrics, dict) else list(metrics)
 
 
 def size_check_of(model: nn.Module) -> SizeCheck | None:

@@ -1,6 +1,6 @@
 """Check that learning-rate schedules end with the training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,13 +50,18 @@ def check_schedules(cfg: dict[str, Any], iterations_of_epoch: int | None = None)
     Raises: ConfigError: naming both lengths of every schedule that does not fit.
     """
     train = cfg["train_cfg"]
-    by_epoch = train.get("by_epoch", train.get("type") != "IterBasedTrainLoop")
+    by_epoch = counts_epochs(train)
     number = train.get("max_epochs" if by_epoch else "max_iters")
     if number is None or _SECTION in (cfg.get("unchecked") or ()):
         return
     problems = list(_problems(cfg.get(_SECTION), _Length(by_epoch, number, iterations_of_epoch)))
     if problems:
         raise ConfigError("\n".join([*map(str, problems), _OPT_OUT]), problems)
+
+
+def counts_epochs(train_cfg: Mapping[str, Any]) -> bool:
+    """Whether a training by this ``train_cfg`` counts epochs, not iterations."""
+    return train_cfg.get("by_epoch", train_cfg.get("type") != "IterBasedTrainLoop")
 
 
 class ScheduleCheckHook(Hook):

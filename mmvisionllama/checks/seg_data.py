@@ -1,8 +1,7 @@
 """Check the data of a segmentor: pairs of files, sizes, labels."""
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ from mmseg.datasets.transforms import LoadAnnotations
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
+from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing, samples_of
+from mmvisionllama.checks.image_data import check_dropped, check_images, names_of, spaced
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
 
 LABELS_DECODED = 500
-_EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
-_PNG_END = 32  # Bytes at the end of a file in which a PNG says that it is complete.
+_MANY = 8  # label values out of range
 
 
 def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProblem | str]:
@@ -31,11 +30,30 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
     yield from problems
     if problems:
         return
-    pairs = [(x["img_path"], x["seg_map_path"]) for x in map(dataset.get_data_info, range(len(dataset)))]
+    yield from check_images(role, [x["img_path"] for x in samples_of(dataset)])
+    if not dataset.ann_file and not uses_part(dataset):
+        folder = Path(dataset.data_prefix["img_path"])
+        yield from check_dropped(role, folder, lambda x: x.endswith(dataset.img_suffix), _other_suffix)
+    if not is_labelled(dataset):
+        yield f"{name}: {len(dataset):,} images without labels"
+        return
+    pairs = [(x["img_path"], x["seg_map_path"]) for x in samples_of(dataset)]
     yield from _unpaired(dataset, name, pairs)
     pairs = [pair for pair in pairs if Path(pair[1]).exists()]
     yield from _sizes(role, pairs)
     yield from _labels(dataset, role, [pair[1] for pair in pairs])
+
+
+def is_labelled(dataset: BaseSegDataset) -> bool:
+    """Whether a data set has a folder of label maps."""
+    return bool(dataset.data_prefix.get("seg_map_path"))
+
+
+def _other_suffix(suffixes: set[str]) -> str:
+    return (
+        f"The data set takes one suffix, case counts: rename them, or set dataset.img_suffix={min(suffixes)!r} "
+        "and leave the others out"
+    )
 
 
 def _unpaired(dataset: BaseSegDataset, name: str, pairs: list[tuple[str, str]]) -> Iterator[DataProblem]:
@@ -43,49 +61,30 @@ def _unpaired(dataset: BaseSegDataset, name: str, pairs: list[tuple[str, str]]) 
     if without:
         counts = f"{len(without)} of {len(pairs)} images have no annotation"
         where = f"in {dataset.data_prefix['seg_map_path']} (suffix {dataset.seg_map_suffix})"
-        yield DataProblem(name, f"{counts} {where}: {_names(without)}")
+        yield DataProblem(name, f"{counts} {where}: {names_of(without)}")
     if dataset.ann_file or uses_part(dataset):
         return  # the config uses a part of the images
     used = {Path(labels) for _, labels in pairs}
     folder = Path(dataset.data_prefix["seg_map_path"])
     extra = sorted(path for path in folder.rglob(f"*{dataset.seg_map_suffix}") if path not in used)
     if extra:
-        yield DataProblem(name, f"{len(extra)} annotations have no image: {_names(extra)}")
+        yield DataProblem(name, f"{len(extra)} annotations have no image: {names_of(extra)}")
 
 
 def _sizes(role: Role, pairs: list[tuple[str, str]]) -> Iterator[DataProblem | str]:
-    different, unreadable = [], defaultdict(list)
-    for pair in pairs:
-        sizes = [_size(path) for path in pair]
-        for kind, path, size in zip(("images", "annotations"), pair, sizes, strict=True):
-            if size is None:
-                unreadable[kind].append(path)
-        if None not in sizes and sizes[0] != sizes[1]:
-            (width, height), (label_width, label_height) = sizes
-            different.append(f"{Path(pair[0]).name} {width}x{height}, labels {label_width}x{label_height}")
-    for kind, paths in unreadable.items():
-        # A training skips corrupt images and names them, but not corrupt labels.
-        fatal = role.evaluated or kind == "annotations"
-        yield DataProblem(role.name, f"{len(paths)} {kind} cannot be read: {_names(paths)}", fatal)
+    images, labels = (role.headers.of(paths) for paths in zip(*pairs, strict=True)) if pairs else ((), ())
+    different = []
+    for (path, _), image, label in zip(pairs, images, labels, strict=True):
+        if image is not None and label is not None:
+            width, height = image.loaded_size(role.follows_orientation)
+            if (width, height) != label.size:
+                different.append(f"{Path(path).name} {width}x{height}, labels {label.size[0]}x{label.size[1]}")
+    if unreadable := [path for (_, path), label in zip(pairs, labels, strict=True) if label is None]:
+        yield DataProblem(role.name, f"{len(unreadable)} annotations cannot be read: {names_of(unreadable)}")
     if different:
         counts = f"{len(different)} of {len(pairs)} annotations differ in size from their image"
         yield DataProblem(role.name, f"{counts} (width x height): {shortened(different)}")
     yield f"{role.name}: compared the sizes of {len(pairs):,} images and annotations"
-
-
-def _size(path: str) -> tuple[int, int] | None:
-    """Return width and height from the header of a file, as the loader will turn the image."""
-    try:
-        with Image.open(path) as image:
-            # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
-            exif = image.getexif() if image.info.get("exif") else {}
-            if image.format == "PNG":
-                image.fp.seek(-_PNG_END, os.SEEK_END)
-                if b"IEND" not in image.fp.read():
-                    return None
-            return image.size[::-1] if exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED else image.size
-    except (OSError, SyntaxError, ValueError):
-        return None
 
 
 def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[DataProblem | str]:
@@ -94,8 +93,8 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
         num_classes = len(names or ())
     elif names is not None and len(names) != num_classes:
         yield DataProblem(name, f"the data set has {len(names)} classes, the model predicts {num_classes}")
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(LABELS_DECODED, len(paths))).round().astype(int))
-    unreadable, outside, labelled = [], defaultdict(list), not len(chosen)
+    chosen = spaced(len(paths), LABELS_DECODED)
+    unreadable, outside, present, ignored = [], defaultdict(list), set(), False
     for path in (paths[index] for index in chosen):
         try:
             values = np.unique(_load_labels(dataset, path))
@@ -103,7 +102,8 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
             unreadable.append(f"{Path(path).name} ({error})")
             continue
         known = (values < num_classes) & (values != dataset.ignore_index)
-        labelled = labelled or bool(known.any())
+        present.update(values[known].tolist())
+        ignored = ignored or bool((values == dataset.ignore_index).any())
         for value in values[~known & (values != dataset.ignore_index)]:
             outside[int(value)].append(path)
     sample = f"{len(chosen):,} of {len(paths):,} annotations"
@@ -117,10 +117,33 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
         reduced = " after label 0 was taken out (reduce_zero_label)" if dataset.reduce_zero_label else ""
         values = shortened([str(value) for value in sorted(outside)])
         counts = f"{len(files)} of the {sample} read hold labels out of range: {values}{reduced}"
-        yield DataProblem(name, f"{counts}; allowed are {allowed}: {_names(files)}")
-    elif not labelled and not unreadable:
-        yield DataProblem(name, f"none of the {sample} read has a labelled pixel")
+        smoothed = (
+            ". So many values come from resizing or compressing masks: resize them with nearest neighbours, and "
+            "save them as PNG"
+        )
+        many = smoothed if len(outside) > _MANY else ""
+        yield DataProblem(name, f"{counts}; allowed are {allowed}: {names_of(files)}{many}")
+    elif chosen and not unreadable and len(names or range(num_classes)) == num_classes:
+        absent = [str(names[x] if names else x) for x in range(num_classes) if x not in present]
+        yield from _absent(dataset, role, sample, absent, len(present), ignored)
     yield f"{name}: read the labels of {sample}"
+
+
+def _absent(
+    dataset: BaseSegDataset, role: Role, sample: str, absent: list[str], present: int, ignored: bool
+) -> Iterator[DataProblem]:
+    if not present:
+        yield DataProblem(role.name, f"none of the {sample} read has a labelled pixel")
+    elif absent:
+        text = f"no pixel of the {sample} read has the classes {shortened(absent)}"
+        if ignored:
+            text += (
+                f", and {dataset.ignore_index} is ignored: where it means a class, write the number of that class"
+            )
+        if dataset.reduce_zero_label:
+            text += "; label 0 was taken out (reduce_zero_label=True)"
+        alone = present == 1 and not role.evaluated
+        yield DataProblem(role.name, text + ("; there is one class to learn" if alone else ""), fatal=alone)
 
 
 def _load_labels(dataset: BaseSegDataset, path: str) -> NDArray:
@@ -130,7 +153,3 @@ def _load_labels(dataset: BaseSegDataset, path: str) -> NDArray:
             raise ValueError(f"mode {image.mode}, expected one channel of 8 bits")
     wanted = {"reduce_zero_label": dataset.reduce_zero_label, "label_map": dataset.label_map}
     return LoadAnnotations()({"seg_map_path": path, "seg_fields": [], **wanted})["gt_seg_map"]
-
-
-def _names(paths: Iterable[str | Path]) -> str:
-    return shortened([Path(path).name for path in paths])

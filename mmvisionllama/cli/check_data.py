@@ -21,12 +21,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int:
     """Print what was looked at, what a run would leave out, and what would stop it, which gives status 1."""
     from mmvisionllama.checks.data import check_data
+    from mmvisionllama.checks.data_problems import DataProblem
+    from mmvisionllama.checks.head_classes import require_one_number_of_classes
+    from mmvisionllama.checks.left_behind import remark_on_left_behind
     from mmvisionllama.checks.run import build_model, size_check_of
     from mmvisionllama.config import load_config
 
     console = Console(highlight=False, soft_wrap=True)
     cfg = load_config(args.config, args.cfg_options)
-    checked = check_data(cfg, *LOADERS, size_check=size_check_of(build_model(cfg)))
+    model = build_model(cfg)
+    for section in ("val_evaluator", "test_evaluator"):
+        require_one_number_of_classes(cfg, model, section)
+    checked = check_data(cfg, *LOADERS, size_check=size_check_of(model))
+    checked.problems += [DataProblem("config", x, fatal=False) for x in remark_on_left_behind(cfg)]
     fatal = [problem for problem in checked.problems if problem.fatal]
     for line in checked.looked_at:
         console.print(line, markup=False)

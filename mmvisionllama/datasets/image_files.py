@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 # In the coded data of a JPEG, 0xff before anything but these begins a segment.
 _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

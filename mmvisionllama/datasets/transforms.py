@@ -8,6 +8,7 @@ from mmpretrain.datasets.transforms import ColorJitter, GaussianBlur, Solarize
 from PIL import Image
 
 from mmvisionllama.arguments import Count, NotNegative, Positive, checked
+from mmvisionllama.datasets.coco_masks import has_area
 from mmvisionllama.registry import TRANSFORMS
 
 _BGR_LUMA = (0.114, 0.587, 0.299)
@@ -94,11 +95,14 @@ class PadImage(Pad):
 class MarkMissingMasks(BaseTransform):
     """Let the loader of annotations ignore objects without a mask, as it does those with an unusable one.
 
-    mmdet's ends with a KeyError on them; it ignores an object whose list of polygons is empty.
+    mmdet's ends with a KeyError on them, and takes polygons that have no area for masks; it ignores an object
+    whose list of polygons is empty.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Give an empty list of polygons to every object that has no mask."""
+        """Give an empty list of polygons to every object that has no mask, or a flat one."""
         for instance in results.get("instances", []):
-            instance.setdefault("mask", [])
+            mask = instance.setdefault("mask", [])
+            if isinstance(mask, list) and not any(map(has_area, mask)):
+                instance["mask"] = []
         return results

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from mmvisionllama.datasets.image_files import EXTENSIONS
 from mmvisionllama.errors import InputError
 from mmvisionllama.suggestions import choose, nearest_names
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 ChannelOrder = Literal["rgb", "bgr"]
 _AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # PNG files have these modes, too
 

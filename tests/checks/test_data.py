@@ -41,7 +41,7 @@ def write_pair(root: Path, name: str, labels: np.ndarray | None = None) -> None:
 
 def cfg_of(root: Path, **changes: Any) -> dict[str, Any]:
     prefix = {"img_path": "images", "seg_map_path": "annotations"}
-    pipeline = [{"type": "LoadImageFromFile"}]
+    pipeline = [{"type": "mmvisionllama.LoadImageFromFile", "max_corrupt": 10}]
     cfg = {"type": "BaseSegDataset", "data_root": str(root), "data_prefix": prefix, "metainfo": META}
     return {**cfg, "pipeline": pipeline, **changes}
 

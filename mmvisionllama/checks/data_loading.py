@@ -1,0 +1,114 @@
+"""Check that data loaders give batches: samplers, sizes of batches, images of one size."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from mmvisionllama.checks.data_problems import DataProblem
+from mmvisionllama.checks.schedules import counts_epochs
+
+# They never end, so neither does an epoch or an evaluation.
+_ENDLESS = {
+    "InfiniteSampler",
+    "InfiniteBatchSampler",
+    "InfiniteGroupBatchSampler",
+    "MultiSourceSampler",
+    "GroupMultiSourceSampler",
+}
+
+
+def check_loading(
+    name: str,
+    cfg: Mapping[str, Any],
+    length: int | None,
+    sizes: Collection[tuple[int, int]],
+    batch_size: int | None,
+    processes: int = 1,
+) -> Iterator[DataProblem]:
+    """Yield why a loader gives no batches, batches without end, or ones that cannot be stacked.
+
+    Args:
+        name: Of the loader, e.g. ``train_dataloader``.
+        length: Samples of its data set; None: not known.
+        sizes: Heights and widths of some images as they come out of its pipeline.
+        batch_size: Of a process; None: the loader's sampler decides.
+    """
+    loader, training = cfg[name], name.startswith("train")
+    yield from _endless(name, loader, cfg.get("train_cfg"), training)
+    if batch_size is None:
+        return
+    if length is not None:
+        yield from _batches(name, loader, length, batch_size, processes, training)
+    if batch_size > 1 and len({*sizes}) > 1:
+        yield from _stacking(name, loader, cfg, sorted({*sizes}), training)
+
+
+def _endless(
+    name: str, loader: Mapping[str, Any], train_cfg: Mapping[str, Any] | None, training: bool
+) -> Iterator[DataProblem]:
+    for key in ("sampler", "batch_sampler"):
+        kind = _name((loader.get(key) or {}).get("type"))
+        if kind in _ENDLESS and (not training or (train_cfg and counts_epochs(train_cfg))):
+            what = "an epoch" if training else "an evaluation"
+            also = ", or train by iterations (train_cfg.by_epoch=False, max_iters=...)" if training else ""
+            yield DataProblem(
+                name,
+                f"{name}.{key}: {kind} never ends, so {what} would not either; set sampler="
+                f"dict(type='DefaultSampler', shuffle={training}){also}",
+            )
+
+
+def _batches(
+    name: str, loader: Mapping[str, Any], length: int, batch_size: int, processes: int, training: bool
+) -> Iterator[DataProblem]:
+    drops = loader.get("drop_last") or (loader.get("batch_sampler") or {}).get("drop_last")
+    if not drops or _name((loader.get("sampler") or {}).get("type")) in _ENDLESS:
+        return
+    share = -(-length // processes)
+    of = f" of a process, {length:,} shared by {processes}," if processes > 1 else ""
+    if share < batch_size:
+        yield DataProblem(
+            name,
+            f"{share:,} images{of} are fewer than a batch of {batch_size} and drop_last=True, so there would be "
+            f"no batch; set {name}.drop_last=False or {name}.batch_size={share}",
+        )
+    elif not training and share % batch_size:
+        yield DataProblem(
+            name,
+            f"drop_last=True leaves the last {share % batch_size} of {share:,} images{of} out of the evaluation; "
+            f"set {name}.drop_last=False",
+            fatal=False,
+        )
+
+
+def _stacking(
+    name: str,
+    loader: Mapping[str, Any],
+    cfg: Mapping[str, Any],
+    sizes: list[tuple[int, int]],
+    training: bool,
+) -> Iterator[DataProblem]:
+    """Yield images of several sizes that the collation or the preprocessor of the model cannot join."""
+    model = cfg.get("model") or {}
+    preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    kind = _name(preprocessor.get("type"))
+    collate = _name((loader.get("collate_fn") or {}).get("type"))
+    fixed = preprocessor.get("size") is not None or preprocessor.get("size_divisor") is not None
+    told = ", ".join(f"{height} x {width}" for height, width in sizes)
+    fix = f"resize or crop them to one size in its pipeline, or set {name}.batch_size=1"
+    if collate == "default_collate":
+        text = f"its pipeline gives images of several sizes ({told} px), which default_collate cannot join; {fix}"
+        yield DataProblem(name, text)
+    elif kind == "SegDataPreProcessor" and not (training and fixed):
+        also = "; or let it pad (model.data_preprocessor.size)" if training else ""
+        text = f"its pipeline gives images of several sizes ({told} px), which {kind} cannot join; {fix}{also}"
+        yield DataProblem(name, text)
+    elif kind == "ClsDataPreprocessor" or (not kind and cfg.get("default_scope") == "mmpretrain"):
+        text = (
+            f"its pipeline gives images of several sizes ({told} px), so each is padded to the largest of its "
+            f"batch, and what is predicted depends on the others; {fix}"
+        )
+        yield DataProblem(name, text, fatal=False)
+
+
+def _name(type_: Any) -> str:
+    return type_.__name__ if isinstance(type_, type) else str(type_ or "").rpartition(".")[2]
