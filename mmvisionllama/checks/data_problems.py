@@ -79,6 +79,22 @@ class Role:
         known = self.pipeline or self.metrics
         return not known or self.scores("segm") or any(getattr(x, "with_mask", False) for x in self.pipeline)
 
+    @property
+    def marks_missing_masks(self) -> bool:
+        """Whether objects without a mask are left out, and do not end the loading of annotations."""
+        loads = any(getattr(x, "with_mask", False) for x in self.pipeline)
+        return not loads or any(type(x).__name__ == "MarkMissingMasks" for x in self.pipeline)
+
+    @property
+    def writes_predictions(self) -> bool:
+        """Whether its metrics write predictions and compare them with nothing."""
+        return self.evaluated and bool(self.metrics) and all(x.get("format_only") for x in self.metrics)
+
+    @property
+    def needs_labels(self) -> str:
+        """What labels are needed for, for a message that they are missing."""
+        return "so nothing can be scored" if self.evaluated else "so there is nothing to learn from"
+
     def scores(self, kind: str) -> bool:
         """Whether a metric of COCO's kind scores ``bbox`` or ``segm``."""
         return any(

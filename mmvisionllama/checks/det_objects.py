@@ -11,6 +11,9 @@ from mmvisionllama.suggestions import shortened
 
 _Annotation = dict[str, Any]
 
+_MARKER = "dict(type='mmvisionllama.MarkMissingMasks')"
+_UNMARKED = f"have no mask, on which LoadAnnotations ends; put {_MARKER} before it"
+_FLAT = f"have polygons without area, which are learned as empty masks; put {_MARKER} before LoadAnnotations"
 # Problem of an annotation -> whether it is fatal.
 _OTHER_SIZE = "have a mask of another size than their image"
 _FATAL = {
@@ -19,6 +22,8 @@ _FATAL = {
     _OTHER_SIZE: True,
     "have run lengths that cannot be decoded": True,
     "have no mask, which the evaluation needs": True,
+    _UNMARKED: True,
+    _FLAT: False,
     "have a box without area": False,
     "have an area of 0 or less": False,
     "have a box outside of their image": False,
@@ -29,7 +34,7 @@ _FATAL = {
     "have a box that is not around their mask": False,
 }
 # What a training does not leave out, though something is wrong with it.
-_KEPT = {"have a box that reaches beyond their image", "have a box that is not around their mask"}
+_KEPT = {"have a box that reaches beyond their image", "have a box that is not around their mask", _FLAT}
 _SLACK = 2.0  # px that box, mask and image may differ by
 _LEAST_OVERLAP = 0.5  # of a box with that around its mask
 _FEW, _MANY = 0.2, 0.5  # shares of the annotations that show a mistake in all of them
@@ -123,9 +128,12 @@ def _wrong_with(
     if not role.with_masks:
         return
     if not mask:
-        yield "have no mask, which the evaluation needs" if role.scores("segm") else "have no mask"
+        unmarked = "have no mask" if role.marks_missing_masks else _UNMARKED
+        yield "have no mask, which the evaluation needs" if role.scores("segm") else unmarked
     elif isinstance(mask, dict) and list(mask["size"]) != [image["height"], image["width"]]:
         yield _OTHER_SIZE
+    elif shape.problem == "have polygons without area" and not role.marks_missing_masks:
+        yield _FLAT
     elif shape.problem is not None:
         yield shape.problem
 

@@ -71,8 +71,6 @@ def _unreadable(role: Role, paths: list[str], base: str) -> Iterator[DataProblem
     if not paths:
         return
     text = f"{len(paths):,} images cannot be read: {_below(base, paths)}"
-    if copies := [path for path in paths if Path(path).name.startswith("._")]:
-        text += f"; {len(copies):,} of them are remarks of macOS: find {Path(copies[0]).parent} -name '._*' -delete"
     # A training skips a number of corrupt images and names them.
     skipped = getattr(role.loader, "max_corrupt", 0 if role.loader else len(paths))
     if too_many := len(paths) > skipped:

@@ -34,19 +34,16 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
     if not dataset.ann_file and not uses_part(dataset):
         folder = Path(dataset.data_prefix["img_path"])
         yield from check_dropped(role, folder, lambda x: x.endswith(dataset.img_suffix), _other_suffix)
-    if not is_labelled(dataset):
+    if not dataset.data_prefix.get("seg_map_path"):
         yield f"{name}: {len(dataset):,} images without labels"
+        if not role.writes_predictions:
+            yield DataProblem(name, f"it has no label maps (data_prefix.seg_map_path), {role.needs_labels}")
         return
     pairs = [(x["img_path"], x["seg_map_path"]) for x in samples_of(dataset)]
     yield from _unpaired(dataset, name, pairs)
     pairs = [pair for pair in pairs if Path(pair[1]).exists()]
     yield from _sizes(role, pairs)
     yield from _labels(dataset, role, [pair[1] for pair in pairs])
-
-
-def is_labelled(dataset: BaseSegDataset) -> bool:
-    """Whether a data set has a folder of label maps."""
-    return bool(dataset.data_prefix.get("seg_map_path"))
 
 
 def _other_suffix(suffixes: set[str]) -> str:
