@@ -9,6 +9,7 @@ from mmpretrain.datasets import BaseDataset, CustomDataset
 from mmpretrain.datasets.custom import find_folders
 
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing, samples_of
+from mmvisionllama.checks.evaluators import LABEL_METRICS, name_of
 from mmvisionllama.checks.image_data import check_dropped, check_images, is_hidden
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
@@ -26,6 +27,10 @@ def check_classification(dataset: BaseDataset, role: Role) -> Iterator[DataProbl
         folder = Path(dataset.img_prefix)
         yield from check_dropped(role, folder, dataset.is_valid_file, lambda x: _extensions(dataset, x))
     if not getattr(dataset, "with_label", True):
+        compared = {name_of(x) for x in role.metrics} & LABEL_METRICS
+        if compared if role.evaluated else role.num_classes is not None:
+            yield DataProblem(role.name, f"it has no labels (with_label=False), {role.needs_labels}")
+        yield f"{role.name}: {len(dataset):,} images without labels"
         return
     names = dataset.metainfo.get("classes")
     labels = np.bincount(dataset.get_gt_labels().astype(int))

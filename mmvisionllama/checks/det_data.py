@@ -65,14 +65,18 @@ def check_detection(dataset: CocoDataset, role: Role) -> Iterator[DataProblem | 
     except ValueError as error:
         yield DataProblem(name, f"{file} is no JSON: {error}")
         return
-    wrong = _wrong_kind(content)
+    unlabelled = role.writes_predictions and isinstance(content, dict) and "annotations" not in content
+    wrong = _wrong_kind(content | {"annotations": []} if unlabelled else content)
     if wrong:
         yield DataProblem(name, f"{file} holds no instances in COCO's format: {wrong}")
         return
     classes = list(_classes(dataset, role, content["categories"]))
     yield from classes
     yield from _files(dataset, role, content["images"])
-    yield from check_objects(role, content, tuple(dataset.metainfo["classes"]))
+    if unlabelled:
+        yield f"{name}: {len(content['images']):,} images without labels"
+    else:
+        yield from check_objects(role, content, tuple(dataset.metainfo["classes"]))
     if not classes:
         yield from check_listing(dataset, role)
         yield from _used(dataset, role, len(content["images"]))

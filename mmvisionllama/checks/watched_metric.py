@@ -21,11 +21,18 @@ def require_watched_metric(cfg: Mapping[str, Any]) -> None:
 
     Names are known of the hosts' common metrics; of others the prefix alone is compared.
 
-    Raises: ConfigError: with the names that there are.
+    Raises: ConfigError: with the names that there are, or if no validation comes before the training ends.
     """
     evaluator = cfg.get("val_evaluator")
     if evaluator is None:
         return
+    train = cfg.get("train_cfg") or {}
+    begin, end = train.get("val_begin") or 0, train.get("max_epochs", train.get("max_iters"))
+    for path, name in _watched(cfg) if end is not None and begin > end else ():
+        raise ConfigError(
+            f"{path}={name!r}: train_cfg.val_begin={begin} is after the end of the training, {end}, so no "
+            "validation gives it; set train_cfg.val_begin=1"
+        )
     if isinstance(evaluator, dict):
         evaluator = evaluator.get("metrics", evaluator)
     metrics = [evaluator] if isinstance(evaluator, dict) else list(evaluator)

@@ -22,6 +22,7 @@ from mmvisionllama.checks.run import check_testing, check_training
 from mmvisionllama.config import RunConfig, read_config
 from mmvisionllama.config.global_batch import share_batch, take_global_batch
 from mmvisionllama.errors import CheckpointError, ConfigError, GoBack, LaunchError
+from mmvisionllama.evaluation.unlabelled import write_predictions_of_unlabelled
 from mmvisionllama.fault_tolerance.folder_lock import locked
 from mmvisionllama.fault_tolerance.launcher_death import stop_with_launcher
 from mmvisionllama.fault_tolerance.watchdog import Watchdog
@@ -165,8 +166,9 @@ def test(
             run.set("test_cfg.fp16", True, "--amp")
         if show_dir is not None:
             _draw_in(run, show_dir)
+        notes = write_predictions_of_unlabelled(run)
         with _start_watched(run.cfg):
-            runner = _start(run, "test", check_testing, [])
+            runner = _start(run, "test", check_testing, notes)
         runner.compile_step("test_step")  # the Runner itself compiles only what train() calls
         started = time.perf_counter()
         with _autocast_to(autocast_dtype()) if amp else nullcontext(), progress_shown(runner):
