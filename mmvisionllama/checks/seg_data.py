@@ -1,5 +1,6 @@
 """Check the data of a segmentor: pairs of files, sizes, labels."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
         return
     pairs = [(x["img_path"], x["seg_map_path"]) for x in samples_of(dataset)]
     yield from _unpaired(dataset, name, pairs)
-    pairs = [pair for pair in pairs if Path(pair[1]).exists()]
+    pairs = [pair for pair in pairs if os.path.exists(pair[1])]
     yield from _sizes(role, pairs)
     yield from _labels(dataset, role, [pair[1] for pair in pairs])
 
@@ -54,16 +55,17 @@ def _other_suffix(suffixes: set[str]) -> str:
 
 
 def _unpaired(dataset: BaseSegDataset, name: str, pairs: list[tuple[str, str]]) -> Iterator[DataProblem]:
-    without = [image for image, labels in pairs if not Path(labels).exists()]
+    without = [image for image, labels in pairs if not os.path.exists(labels)]
     if without:
         counts = f"{len(without)} of {len(pairs)} images have no annotation"
         where = f"in {dataset.data_prefix['seg_map_path']} (suffix {dataset.seg_map_suffix})"
         yield DataProblem(name, f"{counts} {where}: {names_of(without)}")
     if dataset.ann_file or uses_part(dataset):
         return  # the config uses a part of the images
-    used = {Path(labels) for _, labels in pairs}
-    folder = Path(dataset.data_prefix["seg_map_path"])
-    extra = sorted(path for path in folder.rglob(f"*{dataset.seg_map_suffix}") if path not in used)
+    used = {os.path.normpath(labels) for _, labels in pairs}
+    folder = os.path.normpath(dataset.data_prefix["seg_map_path"])
+    there = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    extra = sorted(path for path in there if path.endswith(dataset.seg_map_suffix) and path not in used)
     if extra:
         yield DataProblem(name, f"{len(extra)} annotations have no image: {names_of(extra)}")
 

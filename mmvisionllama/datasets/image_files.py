@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,12 +15,17 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm",
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 # In the coded data of a JPEG, 0xff before anything but these begins a segment.
 _SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xD9)}
+_SCAN, _WITHOUT_LENGTH = 0xDA, {0x01, *range(0xD0, 0xDA)}
 _FILLINGS = (b"\x55" * 256, b"\xaa" * 256)
 _EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 _BITS_OF_MODE = {"1": 1, "I": 32, "F": 32}
 _TIFF_BITS, _PNG_BITS = 258, 24  # a tag; a place in the file
 _PNG_TAIL = 32  # bytes at the end of a file in which a PNG says that it is complete
+_PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
+_JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # segments of a JPEG that tell its size
+_HEAD = 4096
+_CHUNK = 64  # files to a task
 _READERS = 8  # they wait for the disk more than they compute
 
 
@@ -46,22 +52,51 @@ class ImageHeader:
 
 def read_headers(paths: Iterable[str | Path]) -> list[ImageHeader | None]:
     """Read the headers of many files at once; see ``read_header``."""
+    paths = list(paths)
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(read_header, paths))
+        return [header for chunk in pool.map(lambda x: [*map(read_header, x)], chunks) for header in chunk]
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
     """Read the header of a file; None if there is no image, or a PNG whose picture is cut off."""
     try:
-        with Image.open(path) as image:
-            # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
-            exif = image.getexif() if image.info.get("exif") else {}
-            turned = exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED
-            if image.format == "PNG" and not _png_is_whole(image):
-                return None
-            return ImageHeader(image.size, turned, _bits(image), image.mode)
+        return _plain_header(path) or _any_header(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+
+
+def _plain_header(path: str | Path) -> ImageHeader | None:
+    """Read a JPEG or PNG without EXIF from its first bytes, several times as fast as Pillow; None for others."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        if b"Exif" in head or b"eXIf" in head:
+            return None
+        if head.startswith(_PNG) and len(head) >= _PNG_BITS + 2:
+            width, height, bits, colours = struct.unpack(">IIBB", head[_PNG_BITS - 8 : _PNG_BITS + 2])
+            file.seek(-min(_PNG_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            mode = {(0, 1): "1", (0, 16): "I;16"}.get((colours, bits)) or _PNG_MODES.get(colours)
+            sound = mode and width and height and b"IEND" in file.read()
+            return ImageHeader((width, height), False, bits, mode) if sound else None
+    place = len(_JPEG)
+    while head.startswith(_JPEG) and place + 10 <= len(head) and head[place] == 0xFF:
+        kind, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
+        if kind in _FRAMES:
+            bits, height, width, channels = struct.unpack(">BHHB", head[place + 4 : place + 10])
+            mode = _JPEG_MODES.get(channels)
+            return ImageHeader((width, height), False, bits, mode) if mode and width and height else None
+        place += length + 2
+    return None
+
+
+def _any_header(path: str | Path) -> ImageHeader | None:
+    with Image.open(path) as image:
+        # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
+        exif = image.getexif() if image.info.get("exif") else {}
+        turned = exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED
+        if image.format == "PNG" and not _png_is_whole(image):
+            return None
+        return ImageHeader(image.size, turned, _bits(image), image.mode)
 
 
 def _bits(image: Image.Image) -> int:
@@ -99,26 +134,24 @@ def ended(content: bytes) -> bytes:
     Raises: ValueError: if a part of the picture is missing.
     """
     if content.startswith(_JPEG):
-        if not _jpeg_ends(content):
-            if not _needs_no_more(content):
-                raise ValueError("the file is cut off")
+        last = _last_segment(content)
+        if last == _SCAN and _needs_no_more(content):
             return content + _JPEG_END
+        if last != _JPEG_END[1]:
+            raise ValueError("the file is cut off")
     elif content.startswith(_PNG) and not _png_ends(content):
         raise ValueError("the file is cut off")
     return content
 
 
-def _jpeg_ends(content: bytes) -> bool:
-    """Walk from segment to segment to the end marker; thumbnails lie inside of segments."""
-    place = len(_JPEG)
-    while (found := _SEGMENT.search(content, place)) is not None:
-        kind = content[found.end() - 1]
-        if kind == _JPEG_END[1]:
-            return True
-        place = found.end()
+def _last_segment(content: bytes) -> int | None:
+    """Walk from segment to segment, thumbnails lie inside of them; return the kind of the last, best the end."""
+    place, kind = len(_JPEG), None
+    while kind != _JPEG_END[1] and (found := _SEGMENT.search(content, place)) is not None:
+        kind, place = content[found.end() - 1], found.end()
         if kind not in _WITHOUT_LENGTH:
             place += int.from_bytes(content[place : place + 2], "big")
-    return False
+    return kind
 
 
 def _needs_no_more(content: bytes) -> bool:
