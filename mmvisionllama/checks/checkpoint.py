@@ -29,7 +29,7 @@ from mmvisionllama.checks.same_model import (
     is_accepted,
     require_accepted,
 )
-from mmvisionllama.checks.same_training import require_same_training
+from mmvisionllama.checks.same_training import remark_on_other_data, require_same_training
 from mmvisionllama.errors import CheckpointError
 
 _OTHER = "Give a checkpoint of this architecture, converted to these names"
@@ -103,7 +103,8 @@ def check_resume(model: nn.Module, path: str, cfg: Config | None = None, process
         )
     if cfg is not None and cfg.get("optim_wrapper"):
         require_same_training(checkpoint, path, cfg, processes)
-    return check_exact(model, path, cfg)
+    notes = remark_on_other_data(checkpoint, path, cfg) if cfg is not None else []
+    return notes + check_exact(model, path, cfg)
 
 
 def check_start(model: nn.Module, path: str, cfg: Config | None = None) -> list[str]:

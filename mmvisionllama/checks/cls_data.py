@@ -63,7 +63,9 @@ def check_classification(dataset: BaseDataset, role: Role) -> Iterator[DataProbl
 
 
 def _extensions(dataset: CustomDataset, new: set[str]) -> str:
-    return f"To take them, set dataset.extensions={tuple(sorted({*dataset.extensions, *map(str.lower, new)}))}"
+    return (
+        f"To take them, set dataset.extensions={tuple(sorted({*dataset.extensions, *map(str.lower, new)}))}"
+    )
 
 
 def _order_of_folders(dataset: CustomDataset, role: Role) -> Iterator[DataProblem]:
@@ -73,8 +75,8 @@ def _order_of_folders(dataset: CustomDataset, role: Role) -> Iterator[DataProble
         moved = [name for name, folder in zip(names, folders, strict=True) if name != folder]
         yield DataProblem(
             role.name,
-            f"dataset.metainfo.classes names the folders in {dataset.img_prefix} in another order than that of "
-            f"the alphabet, which decides the labels, so names would be wrong: {shortened(moved)}. Write "
+            f"dataset.metainfo.classes names the folders in {dataset.img_prefix} in another order than that "
+            f"of the alphabet, which decides the labels, so names would be wrong: {shortened(moved)}. Write "
             f"{shortened(folders)}, or leave metainfo.classes out",
         )
 
@@ -94,7 +96,9 @@ def _readable_listing(dataset: BaseDataset, role: Role) -> Iterator[DataProblem]
     hidden = [x for x in find_folders(folder)[0] if is_hidden(x)] if folder and dataset.with_label else []
     if hidden:
         paths = " ".join(shlex.quote(str(Path(folder, x))) for x in hidden)
-        yield DataProblem(role.name, f"{shortened(hidden)} in {folder} are no classes. Remove them: rm -r {paths}")
+        yield DataProblem(
+            role.name, f"{shortened(hidden)} in {folder} are no classes. Remove them: rm -r {paths}"
+        )
         return
     listed = isinstance(dataset, CustomDataset) and dataset.ann_file and dataset.with_label
     if listed and (wrong := _wrong_lines(dataset)):

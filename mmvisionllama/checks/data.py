@@ -122,7 +122,9 @@ def _moved_classes(
             continue
         told = f"{shortened(these)}; the checkpoint has {shortened(trained)}"
         if moved:
-            text = f"its classes are in another order than those of {source}, so labels would be wrong: {told}"
+            text = (
+                f"its classes are in another order than those of {source}, so labels would be wrong: {told}"
+            )
             yield DataProblem(name, text)
         else:
             yield DataProblem(name, f"its classes have other names than in {source}: {told}", fatal=False)

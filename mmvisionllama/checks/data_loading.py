@@ -68,14 +68,14 @@ def _batches(
     if share < batch_size:
         yield DataProblem(
             name,
-            f"{share:,} images{of} are fewer than a batch of {batch_size} and drop_last=True, so there would be "
-            f"no batch; set {name}.drop_last=False or {name}.batch_size={share}",
+            f"{share:,} images{of} are fewer than a batch of {batch_size} and drop_last=True, so there would "
+            f"be no batch; set {name}.drop_last=False or {name}.batch_size={share}",
         )
     elif not training and share % batch_size:
         yield DataProblem(
             name,
-            f"drop_last=True leaves the last {share % batch_size} of {share:,} images{of} out of the evaluation; "
-            f"set {name}.drop_last=False",
+            f"drop_last=True leaves the last {share % batch_size} of {share:,} images{of} out of the "
+            f"evaluation; set {name}.drop_last=False",
             fatal=False,
         )
 
@@ -94,20 +94,16 @@ def _stacking(
     collate = _name((loader.get("collate_fn") or {}).get("type"))
     fixed = preprocessor.get("size") is not None or preprocessor.get("size_divisor") is not None
     told = ", ".join(f"{height} x {width}" for height, width in sizes)
+    gives = f"its pipeline gives images of several sizes ({told} px)"
     fix = f"resize or crop them to one size in its pipeline, or set {name}.batch_size=1"
     if collate == "default_collate":
-        text = f"its pipeline gives images of several sizes ({told} px), which default_collate cannot join; {fix}"
-        yield DataProblem(name, text)
+        yield DataProblem(name, f"{gives}, which default_collate cannot join; {fix}")
     elif kind == "SegDataPreProcessor" and not (training and fixed):
         also = "; or let it pad (model.data_preprocessor.size)" if training else ""
-        text = f"its pipeline gives images of several sizes ({told} px), which {kind} cannot join; {fix}{also}"
-        yield DataProblem(name, text)
+        yield DataProblem(name, f"{gives}, which {kind} cannot join; {fix}{also}")
     elif kind == "ClsDataPreprocessor" or (not kind and cfg.get("default_scope") == "mmpretrain"):
-        text = (
-            f"its pipeline gives images of several sizes ({told} px), so each is padded to the largest of its "
-            f"batch, and what is predicted depends on the others; {fix}"
-        )
-        yield DataProblem(name, text, fatal=False)
+        text = f"{gives}, so each is padded to the largest of its batch, and predictions depend on the others"
+        yield DataProblem(name, f"{text}; {fix}", fatal=False)
 
 
 def _name(type_: Any) -> str:

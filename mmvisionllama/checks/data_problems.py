@@ -88,7 +88,9 @@ class Role:
     @property
     def writes_predictions(self) -> bool:
         """Whether its metrics write predictions and compare them with nothing."""
-        writers = (x.get("format_only") or str(x.get("type")).endswith("ClassPredictions") for x in self.metrics)
+        writers = (
+            x.get("format_only") or str(x.get("type")).endswith("ClassPredictions") for x in self.metrics
+        )
         return self.evaluated and bool(self.metrics) and all(writers)
 
     @property

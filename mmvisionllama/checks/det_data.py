@@ -9,8 +9,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
-from mmvisionllama.checks.image_data import check_images
 from mmvisionllama.checks.det_objects import check_objects
+from mmvisionllama.checks.image_data import check_images
 from mmvisionllama.files import read_json, why_no_file
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
@@ -31,7 +31,9 @@ def _is_mask(value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, list) and all(
-        isinstance(polygon, list) and {*map(type, polygon)} <= {int, float} and all(map(math.isfinite, polygon))
+        isinstance(polygon, list)
+        and {*map(type, polygon)} <= {int, float}
+        and all(map(math.isfinite, polygon))
         for polygon in value
     )
 
@@ -130,8 +132,8 @@ def _classes(dataset: CocoDataset, role: Role, categories: list[dict]) -> Iterat
     if twice := [f"{name!r} (ids {', '.join(x)})" for name, x in ids.items() if len(x) > 1]:
         yield DataProblem(
             role.name,
-            f"{dataset.ann_file} lists categories twice under one name: {shortened(twice)}; keep one of each, "
-            "and give its id to the annotations of the other",
+            f"{dataset.ann_file} lists categories twice under one name: {shortened(twice)}; keep one of "
+            "each, and give its id to the annotations of the other",
         )
     in_file = tuple(name for name in listed if name in set(wanted))
     if not twice and in_file != tuple(wanted) and _takes_order_of_file(dataset):
@@ -139,9 +141,9 @@ def _classes(dataset: CocoDataset, role: Role, categories: list[dict]) -> Iterat
             role.name,
             f"the classes of the data set are in another order than the categories of {dataset.ann_file}, "
             "whose order decides the labels, so names would be wrong and files of different orders would "
-            f"contradict each other. The data set has {shortened(wanted)}; the file has {shortened(in_file)}. "
-            "Set dataset.metainfo=dict(classes=...) in the order of the file, and sort the categories alike in "
-            "all files",
+            f"contradict each other. The data set has {shortened(wanted)}; the file has "
+            f"{shortened(in_file)}. Set dataset.metainfo=dict(classes=...) in the order of the file, and "
+            "sort the categories alike in all files",
         )
 
 
@@ -167,12 +169,14 @@ def _files(dataset: CocoDataset, role: Role, images: list[dict]) -> Iterator[Dat
         listed = image["width"], image["height"]
         loaded = header.loaded_size(role.follows_orientation) if header else listed
         if loaded != listed:
-            different.append(f"{image['file_name']} {listed[0]}x{listed[1]}, the file {loaded[0]}x{loaded[1]}")
+            different.append(
+                f"{image['file_name']} {listed[0]}x{listed[1]}, the file {loaded[0]}x{loaded[1]}"
+            )
             turned = turned or header.turned
     if different:
         exif = (
-            "; their EXIF orientation turns some, so save these turned (PIL.ImageOps.exif_transpose), or load "
-            "all as they are stored (color_type='color_ignore_orientation' of the loader)"
+            "; their EXIF orientation turns some, so save these turned (PIL.ImageOps.exif_transpose), or "
+            "load all as they are stored (color_type='color_ignore_orientation' of the loader)"
         )
         yield DataProblem(
             role.name,

@@ -50,7 +50,9 @@ class _Shape:
     problem: str | None = None
 
 
-def check_objects(role: Role, content: dict[str, Any], classes: tuple[str, ...]) -> Iterator[DataProblem | str]:
+def check_objects(
+    role: Role, content: dict[str, Any], classes: tuple[str, ...]
+) -> Iterator[DataProblem | str]:
     """Yield what is wrong with the annotations of a file in COCO's format, whose fields are sound.
 
     Args:

@@ -13,7 +13,7 @@ LABEL_METRICS = {"Accuracy", "SingleLabelMetric", "MultiLabelMetric", "AveragePr
 
 
 def metrics_of(cfg: Mapping[str, Any], evaluator: str) -> list[dict[str, Any]]:
-    """Return the metrics of an evaluator in a config, which may be one, a list, or an Evaluator with a list."""
+    """Return the metrics of an evaluator in a config: one, a list, or an Evaluator with a list."""
     given = cfg.get(evaluator) or []
     if isinstance(given, Mapping):
         given = given.get("metrics", given)
@@ -26,7 +26,9 @@ def name_of(metric: Mapping[str, Any]) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
 
 
-def check_evaluator(cfg: Mapping[str, Any], loader: str, metrics: list[dict[str, Any]]) -> Iterator[DataProblem]:
+def check_evaluator(
+    cfg: Mapping[str, Any], loader: str, metrics: list[dict[str, Any]]
+) -> Iterator[DataProblem]:
     """Yield metrics that read other annotations than the data set of their loader.
 
     A copy of the file is no other one.
@@ -43,8 +45,8 @@ def check_evaluator(cfg: Mapping[str, Any], loader: str, metrics: list[dict[str,
             listed = " and ".join(map(str, loaded))
             yield DataProblem(
                 name,
-                f"ann_file of {name_of(metric)} is {given}, but {loader} loads {listed}, so predictions would "
-                f"be compared with other annotations; set {name}.ann_file={loaded[0]}",
+                f"ann_file of {name_of(metric)} is {given}, but {loader} loads {listed}, so predictions "
+                f"would be compared with other annotations; set {name}.ann_file={loaded[0]}",
             )
 
 

@@ -23,7 +23,7 @@ def classes_of(model: Mapping[str, Any]) -> int | None:
 
 
 def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str) -> None:
-    """Require that heads, class weights, labels to mix and metrics have a place for every class, and no other.
+    """Require that heads, class weights, labels to mix and metrics have a place for each class alone.
 
     Raises: ConfigError: with both numbers.
     """
@@ -34,8 +34,8 @@ def require_one_number_of_classes(cfg: Config, model: nn.Module, evaluator: str)
         number = head.get("num_classes", classes)
         if number != classes and not head.get("class_agnostic"):
             raise ConfigError(
-                f"{path}.num_classes={number}, but the model's head for the result has {classes} classes: all "
-                f"heads learn the same classes; set {path}.num_classes={classes}"
+                f"{path}.num_classes={number}, but the model's head for the result has {classes} classes: "
+                f"all heads learn the same classes; set {path}.num_classes={classes}"
             )
         _require_weights(path, head, classes)
     mixed = preprocessor.num_classes if getattr(preprocessor, "to_onehot", False) else None

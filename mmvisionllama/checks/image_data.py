@@ -94,8 +94,8 @@ def _deep(
     if in_files <= loaded:  # the values are kept
         return
     text = (
-        f"{len(deep):,} images have more than 8 bits a channel: {_below(base, deep)}. They are loaded with 8 bits, "
-        f"values up to {in_files:g} as up to {loaded:g} of 255"
+        f"{len(deep):,} images have more than 8 bits a channel: {_below(base, deep)}. They are loaded with 8 "
+        f"bits, values up to {in_files:g} as up to {loaded:g} of 255"
     )
     if dark := loaded < _DARK and in_files >= _SCALE * loaded:
         text += ", almost black. Save them as 8 bits after scaling the values that occur to 0 to 255"

@@ -35,8 +35,8 @@ def remark_on_left_behind(cfg: Config) -> list[str]:
             told = [f"{x} is {ours.get(x)!r}, not {theirs.get(x)!r}" for x in differing]
             notes.append(
                 f"{test} was left behind: {shown(copied)} copied {validation}, which was changed after that "
-                f"({shortened(told)}); where the test shall be as the validation, write {test} = {validation} "
-                "in the config that changes it"
+                f"({shortened(told)}); where the test shall be as the validation, write {test} = "
+                f"{validation} in the config that changes it"
             )
     return notes
 

@@ -9,8 +9,10 @@ from mmengine.config import Config
 from mmvisionllama.checkpoint.kept_config import kept_settings
 from mmvisionllama.checks.same_model import Difference
 from mmvisionllama.config.component_types import UnknownType, resolve, resolve_untrusted
+from mmvisionllama.config.origins import leaves
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.signatures import accepted_arguments
+from mmvisionllama.suggestions import shortened
 
 _Find = Callable[[Any, str, tuple[str, ...]], Callable]  # as ``resolve``
 # What the restored state of an optimizer decides, whatever the config says.
@@ -36,6 +38,30 @@ def require_same_training(checkpoint: Mapping[str, Any], path: Any, cfg: Config,
             f"--resume goes on with optimizer and global batch of {path}: {'; '.join(map(str, found))}. "
             f"Leave them as they were, or begin anew from its weights: load_from={path} without --resume"
         )
+
+
+def remark_on_other_data(checkpoint: Mapping[str, Any], path: Any, cfg: Config) -> list[str]:
+    """Return a line about data and evaluation other than in a checkpoint to resume; they are applied.
+
+    How they are loaded, as by other numbers of processes, does not matter.
+    """
+    kept, found = kept_settings(checkpoint), []
+    for section in ("train_dataloader", "val_dataloader", "val_evaluator"):
+        theirs, ours = (_plain_leaves(x.get(section)) for x in (kept, cfg))
+        if theirs and ours:
+            pairs = ((key, theirs.get(key), ours.get(key)) for key in dict.fromkeys((*theirs, *ours)))
+            found += [Difference(f"{section}.{key}", *pair) for key, *pair in pairs if pair[0] != pair[1]]
+    if not found:
+        return []
+    return [f"--resume goes on with other data than {path} was trained on: {shortened([*map(str, found)])}"]
+
+
+def _plain_leaves(section: Any) -> dict[str, Any]:
+    """Return key paths and values of the data set in a loader, or of an evaluator."""
+    if isinstance(section, Mapping) and isinstance(section.get("dataset"), Mapping):
+        section = {"dataset": section["dataset"]}
+    found = ((".".join(keys), value) for keys, value in leaves(section))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found if key}
 
 
 def _of_optimizer(kept: Mapping[str, Any], cfg: Config) -> Iterator[Difference]:

@@ -49,8 +49,8 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
 
 def _other_suffix(suffixes: set[str]) -> str:
     return (
-        f"The data set takes one suffix, case counts: rename them, or set dataset.img_suffix={min(suffixes)!r} "
-        "and leave the others out"
+        f"The data set takes one suffix, case counts: rename them, or set "
+        f"dataset.img_suffix={min(suffixes)!r} and leave the others out"
     )
 
 
@@ -77,7 +77,9 @@ def _sizes(role: Role, pairs: list[tuple[str, str]]) -> Iterator[DataProblem | s
         if image is not None and label is not None:
             width, height = image.loaded_size(role.follows_orientation)
             if (width, height) != label.size:
-                different.append(f"{Path(path).name} {width}x{height}, labels {label.size[0]}x{label.size[1]}")
+                different.append(
+                    f"{Path(path).name} {width}x{height}, labels {label.size[0]}x{label.size[1]}"
+                )
     if unreadable := [path for (_, path), label in zip(pairs, labels, strict=True) if label is None]:
         yield DataProblem(role.name, f"{len(unreadable)} annotations cannot be read: {names_of(unreadable)}")
     if different:
@@ -117,8 +119,8 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
         values = shortened([str(value) for value in sorted(outside)])
         counts = f"{len(files)} of the {sample} read hold labels out of range: {values}{reduced}"
         smoothed = (
-            ". So many values come from resizing or compressing masks: resize them with nearest neighbours, and "
-            "save them as PNG"
+            ". So many values come from resizing or compressing masks: resize them with nearest neighbours, "
+            "and save them as PNG"
         )
         many = smoothed if len(outside) > _MANY else ""
         yield DataProblem(name, f"{counts}; allowed are {allowed}: {names_of(files)}{many}")
@@ -136,9 +138,7 @@ def _absent(
     elif absent:
         text = f"no pixel of the {sample} read has the classes {shortened(absent)}"
         if ignored:
-            text += (
-                f", and {dataset.ignore_index} is ignored: where it means a class, write the number of that class"
-            )
+            text += f", and {dataset.ignore_index} is ignored: where it means a class, write its number"
         if dataset.reduce_zero_label:
             text += "; label 0 was taken out (reduce_zero_label=True)"
         alone = present == 1 and not role.evaluated

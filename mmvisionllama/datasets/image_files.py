@@ -67,7 +67,7 @@ def read_header(path: str | Path) -> ImageHeader | None:
 
 
 def _plain_header(path: str | Path) -> ImageHeader | None:
-    """Read a JPEG or PNG without EXIF from its first bytes, several times as fast as Pillow; None for others."""
+    """Read a JPEG or PNG without EXIF from its first bytes, faster than Pillow; None for others."""
     with open(path, "rb") as file:
         head = file.read(_HEAD)
         if b"Exif" in head or b"eXIf" in head:
@@ -145,7 +145,7 @@ def ended(content: bytes) -> bytes:
 
 
 def _last_segment(content: bytes) -> int | None:
-    """Walk from segment to segment, thumbnails lie inside of them; return the kind of the last, best the end."""
+    """Walk from segment to segment, as thumbnails lie inside of them; return the kind of the last."""
     place, kind = len(_JPEG), None
     while kind != _JPEG_END[1] and (found := _SEGMENT.search(content, place)) is not None:
         kind, place = content[found.end() - 1], found.end()

@@ -16,8 +16,8 @@ _ORIGIN = "the test data, which have no labels"
 def write_predictions_of_unlabelled(run: RunConfig) -> list[str]:
     """Let a test write predictions into ``predictions`` in the work directory where its data have no labels.
 
-    These are a classifier's of ``with_label=False``, a segmentor's without ``data_prefix.seg_map_path``, and a
-    detector's whose file lists no annotations, as COCO's test-dev. A metric that only writes stays as it is.
+    These are a classifier's of ``with_label=False``, a segmentor's without ``data_prefix.seg_map_path``, and
+    a detector's whose file lists no annotations, as COCO's test-dev. Metrics that only write stay as they are.
 
     Returns: A line that says so, none where the test scores.
     """
@@ -39,9 +39,7 @@ def write_predictions_of_unlabelled(run: RunConfig) -> list[str]:
     return [f"the test data have no labels, so nothing is scored; predictions go into {folder}"]
 
 
-def _writer(
-    metrics: list[dict[str, Any]], dataset: Mapping[str, Any], folder: Path
-) -> dict[str, Any] | None:
+def _writer(metrics: list[dict[str, Any]], dataset: Mapping[str, Any], folder: Path) -> dict[str, Any] | None:
     """Return the metric that writes predictions in the place of those that score, None for labelled data."""
     by_name = {name_of(x): x for x in metrics}
     if by_name.keys() & LABEL_METRICS and dataset.get("with_label") is False:

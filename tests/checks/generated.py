@@ -77,7 +77,11 @@ def detection(**datasets: Mapping[str, Any]) -> Config:
 
 
 def folders(
-    root: Path, split: str, files: Mapping[str, Sequence[str]], pipeline: Sequence[dict] = (LOADER,), **options: Any
+    root: Path,
+    split: str,
+    files: Mapping[str, Sequence[str]],
+    pipeline: Sequence[dict] = (LOADER,),
+    **options: Any,
 ) -> dict[str, Any]:
     """Write images in folders of classes, and return the config of their data set."""
     for name, members in files.items():

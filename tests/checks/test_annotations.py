@@ -45,16 +45,37 @@ MALFORMED = {
     "polygon not nested": (dict(segmentation=[2, 2, 10, 2, 10, 10]), "annotation 9 has segmentation="),
     "polygon NaN": (dict(segmentation=[[2, 2, 10, float("nan"), 10, 10]]), "annotation 9 has segmentation="),
     "RLE without size": (dict(segmentation=dict(counts=[192])), "annotation 9 has segmentation="),
-    "RLE size of texts": (dict(segmentation=dict(size=["12", "16"], counts=[192])), "annotation 9 has segmentation="),
+    "RLE size of texts": (
+        dict(segmentation=dict(size=["12", "16"], counts=[192])),
+        "annotation 9 has segmentation=",
+    ),
     "category text": (dict(category_id="1"), "id 9 has category_id='1', not a whole number"),
     "category float": (dict(category_id=1.0), "id 9 has category_id=1.0, not a whole number"),
     "image text": (dict(image_id="1"), "id 9 has image_id='1', not a whole number"),
-    "RLE transposed": (dict(segmentation=dict(size=[16, 12], counts=[192])), "a mask of another size than their image: ids 9"),
-    "RLE too short": (dict(segmentation=dict(size=[12, 16], counts=[0, 100])), "a mask of another size than their image: ids 9"),
-    "RLE text too short": (dict(segmentation=dict(size=[12, 16], counts="04")), "a mask of another size than their image: ids 9"),
-    "RLE damaged": (dict(segmentation=dict(size=[12, 16], counts="0~")), "run lengths that cannot be decoded: ids 9"),
-    "RLE cut off": (dict(segmentation=dict(size=[12, 16], counts="0P")), "run lengths that cannot be decoded: ids 9"),
-    "RLE negative": (dict(segmentation=dict(size=[12, 16], counts=[-8, 200])), "run lengths that cannot be decoded: ids 9"),
+    "RLE transposed": (
+        dict(segmentation=dict(size=[16, 12], counts=[192])),
+        "a mask of another size than their image: ids 9",
+    ),
+    "RLE too short": (
+        dict(segmentation=dict(size=[12, 16], counts=[0, 100])),
+        "a mask of another size than their image: ids 9",
+    ),
+    "RLE text too short": (
+        dict(segmentation=dict(size=[12, 16], counts="04")),
+        "a mask of another size than their image: ids 9",
+    ),
+    "RLE damaged": (
+        dict(segmentation=dict(size=[12, 16], counts="0~")),
+        "run lengths that cannot be decoded: ids 9",
+    ),
+    "RLE cut off": (
+        dict(segmentation=dict(size=[12, 16], counts="0P")),
+        "run lengths that cannot be decoded: ids 9",
+    ),
+    "RLE negative": (
+        dict(segmentation=dict(size=[12, 16], counts=[-8, 200])),
+        "run lengths that cannot be decoded: ids 9",
+    ),
 }
 
 
@@ -64,7 +85,10 @@ def test_a_field_that_means_nothing_names_its_annotation(tmp_path: Path, changes
 
 
 SUSPECT = {
-    "flat polygon": (dict(segmentation=[[2, 2, 10, 2, 6, 2]]), "polygons without area and are left out: ids 9"),
+    "flat polygon": (
+        dict(segmentation=[[2, 2, 10, 2, 6, 2]]),
+        "polygons without area and are left out: ids 9",
+    ),
     "area 0": (dict(area=0), "an area of 0 or less and are left out: ids 9"),
     "box without area": (dict(bbox=[2, 2, 8, 0]), "a box without area and are left out: ids 9"),
     "box outside": (dict(bbox=[-20, 2, 8, 8]), "a box outside of their image and are left out: ids 9"),
@@ -76,7 +100,11 @@ SUSPECT = {
 
 @pytest.mark.parametrize(("changes", "note"), SUSPECT.values(), ids=SUSPECT)
 def test_an_object_that_is_left_out_or_suspect_is_named(tmp_path: Path, changes: dict, note: str) -> None:
-    objects = [*(annotation(i, i) for i in (1, 2, 3)), *(annotation(i, 1) for i in (4, 5, 6)), annotation(9, **changes)]
+    objects = [
+        *(annotation(i, i) for i in (1, 2, 3)),
+        *(annotation(i, 1) for i in (4, 5, 6)),
+        annotation(9, **changes),
+    ]
     errors, notes = said(detection(train=coco(tmp_path, annotations=objects, pipeline=PIPELINE)))
     assert errors == "" and note in notes
 
@@ -100,14 +128,19 @@ def test_boxes_as_shares_of_the_image(tmp_path: Path, masks: bool) -> None:
 def test_boxes_as_corners(tmp_path: Path, masks: bool) -> None:
     shape = {} if masks else dict(segmentation=[])
     objects = [annotation(i, i, bbox=[2, 2, 10, 10], **shape) for i in (1, 2)]
-    objects.append(annotation(3, 3, bbox=[5, 4, 15, 11], segmentation=[[5, 4, 15, 4, 15, 11]] if masks else []))
+    objects.append(
+        annotation(3, 3, bbox=[5, 4, 15, 11], segmentation=[[5, 4, 15, 4, 15, 11]] if masks else [])
+    )
     pipeline = PIPELINE if masks else BOXES_ALONE
     errors, _ = said(detection(train=coco(tmp_path, annotations=objects, pipeline=pipeline)))
     assert "boxes are corners (left, top, right, bottom)" in errors and "left, top, width, height" in errors
 
 
 def test_sizes_that_are_not_those_of_the_files(tmp_path: Path) -> None:
-    listed = [dict(id=i, file_name=f"{i}.jpg", width=12 if i == 2 else 16, height=16 if i == 2 else 12) for i in (1, 2, 3)]
+    listed = [
+        dict(id=i, file_name=f"{i}.jpg", width=12 if i == 2 else 16, height=16 if i == 2 else 12)
+        for i in (1, 2, 3)
+    ]
     errors, _ = said(detection(train=coco(tmp_path, images=listed)))
     assert "1 of 3 images have another width and height" in errors
     assert "2.jpg 12x16, the file 16x12" in errors and "EXIF" not in errors
@@ -167,7 +200,10 @@ def test_a_pipeline_that_fails_on_the_data_is_named_with_the_file(tmp_path: Path
 
 def test_a_pipeline_that_would_end_at_an_object_without_a_mask(tmp_path: Path) -> None:
     unmarked = [x for x in PIPELINE if x["type"] != "mmvisionllama.MarkMissingMasks"]
-    for mask, told in (([], "have no mask, on which LoadAnnotations ends"), ([[2, 2, 9, 2, 6, 2]], "empty masks")):
+    for mask, told in (
+        ([], "have no mask, on which LoadAnnotations ends"),
+        ([[2, 2, 9, 2, 6, 2]], "empty masks"),
+    ):
         objects = [annotation(i, i, **({} if i < 3 else dict(segmentation=mask))) for i in (1, 2, 3)]
         found = said(detection(train=coco(tmp_path, annotations=objects, pipeline=unmarked)))
         assert told in found[0] + found[1] and "MarkMissingMasks" in found[0] + found[1]

@@ -24,7 +24,12 @@ FILES = {"ant": ["0.jpg"], "bee": ["0.jpg"], "cat": ["0.jpg"]}
 
 
 def test_gaps_in_the_ids_of_categories_and_classes_that_are_not_taken_are_sound(tmp_path: Path) -> None:
-    assert said(detection(train=coco(tmp_path, categories=BACKWARDS, classes=("dog",)))) [0].count("nothing to learn") == 1
+    assert (
+        said(detection(train=coco(tmp_path, categories=BACKWARDS, classes=("dog",))))[0].count(
+            "nothing to learn"
+        )
+        == 1
+    )
     sound = coco(tmp_path, categories=[dict(id=3, name="cow"), *CATEGORIES])
     assert said(detection(train=sound)) == ("", "")
 
@@ -32,9 +37,7 @@ def test_gaps_in_the_ids_of_categories_and_classes_that_are_not_taken_are_sound(
 @pytest.mark.parametrize(
     ("train", "val"), [(CATEGORIES, BACKWARDS), (BACKWARDS, CATEGORIES), (BACKWARDS, BACKWARDS)]
 )
-def test_categories_of_a_file_in_another_order_than_the_classes(
-    tmp_path: Path, train: Any, val: Any
-) -> None:
+def test_categories_of_a_file_in_another_order_than_the_classes(tmp_path: Path, train: Any, val: Any) -> None:
     parts = {x: coco(tmp_path, x, categories=y) for x, y in (("train", train), ("val", val))}
     errors, _ = said(detection(**parts))
     assert errors.count("another order than the categories of") == (train, val).count(BACKWARDS)
@@ -49,7 +52,9 @@ def test_classes_of_the_config_in_another_order_than_the_file(tmp_path: Path) ->
 @pytest.mark.parametrize("ids", [(1, 2), (7, 1)])
 def test_a_category_twice_under_two_ids(tmp_path: Path, ids: tuple[int, int]) -> None:
     twice = [dict(id=ids[0], name="cat"), dict(id=ids[1], name="cat"), dict(id=9, name="dog")]
-    errors, _ = said(detection(train=coco(tmp_path, categories=twice, annotations=[annotation(1, category_id=ids[0])])))
+    errors, _ = said(
+        detection(train=coco(tmp_path, categories=twice, annotations=[annotation(1, category_id=ids[0])]))
+    )
     assert f"lists categories twice under one name: 'cat' (ids {ids[0]}, {ids[1]})" in errors
 
 
@@ -57,7 +62,10 @@ def test_data_sets_that_are_joined_with_classes_in_other_orders(tmp_path: Path) 
     one = coco(tmp_path)
     other = coco(tmp_path, "more", categories=BACKWARDS, classes=("dog", "cat"))
     errors, _ = said(detection(train=dict(type="ConcatDataset", datasets=[one, other])))
-    assert "CocoDataset (training, 2 of 2): its classes are not those of CocoDataset (training, 1 of 2)" in errors
+    assert (
+        "CocoDataset (training, 2 of 2): its classes are not those of CocoDataset (training, 1 of 2)"
+        in errors
+    )
     assert "the same names in another order, dog, cat for cat, dog" in errors
 
 
@@ -78,7 +86,9 @@ def test_names_of_class_folders_in_another_order_than_the_alphabet(tmp_path: Pat
 def test_segmentors_whose_validation_names_classes_in_another_order(tmp_path: Path) -> None:
     parts = {x: pairs(tmp_path, x, [HALVES]) for x in ("train", "val")}
     parts["val"]["metainfo"] = dict(classes=("square", "ground"))
-    assert "the same names in another order, square, ground for ground, square" in said(segmentation(**parts))[0]
+    assert (
+        "the same names in another order, square, ground for ground, square" in said(segmentation(**parts))[0]
+    )
 
 
 def test_one_class_that_is_written_as_a_text(tmp_path: Path) -> None:

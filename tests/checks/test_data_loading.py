@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from tests.checks.generated import LOADER, classification, coco, detection, folders, image, pairs, said, segmentation
+from tests.checks.generated import (
+    LOADER,
+    classification,
+    coco,
+    detection,
+    folders,
+    image,
+    pairs,
+    said,
+    segmentation,
+)
 
 CLS = (LOADER, dict(type="PackInputs", meta_keys=()))
 SEG = (LOADER, dict(type="LoadAnnotations"), dict(type="PackSegInputs", meta_keys=()))
@@ -65,7 +75,10 @@ def test_epochs_of_a_sampler_that_never_ends(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_an_evaluation_by_a_sampler_that_never_ends(tmp_path: Path, split: str) -> None:
     cfg = classifier(tmp_path, split, sampler=dict(type="InfiniteSampler", shuffle=False))
-    assert "an evaluation would not either; set sampler=dict(type='DefaultSampler', shuffle=False)" in said(cfg)[0]
+    assert (
+        "an evaluation would not either; set sampler=dict(type='DefaultSampler', shuffle=False)"
+        in said(cfg)[0]
+    )
 
 
 def segmentor(root: Path, split: str) -> Config:
@@ -99,4 +112,4 @@ def test_images_of_several_sizes_for_a_collation_that_stacks(tmp_path: Path, spl
     assert "several sizes (12 x 16, 20 x 20 px), which default_collate cannot join" in said(cfg)[0]
     del cfg[f"{split}_dataloader"]["collate_fn"]
     errors, notes = said(cfg)
-    assert errors == "" and "what is predicted depends on the others" in notes
+    assert errors == "" and "predictions depend on the others" in notes

@@ -19,12 +19,16 @@ def evaluated(root: Path, file: str, split: str = "val") -> Config:
 
 @pytest.mark.parametrize("split", ["val", "test"])
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: dict(type="Evaluator", metrics=[x])])
-def test_an_evaluator_of_another_annotation_file_than_its_loaders(tmp_path: Path, split: str, wrap: Any) -> None:
+def test_an_evaluator_of_another_annotation_file_than_its_loaders(
+    tmp_path: Path, split: str, wrap: Any
+) -> None:
     coco(tmp_path, "other", annotations=[annotation(1)])
     cfg = evaluated(tmp_path, "other.json", split)
     cfg[f"{split}_evaluator"] = wrap(cfg[f"{split}_evaluator"])
     errors, _ = said(cfg)
-    assert f"ann_file of CocoMetric is {tmp_path}/other.json, but {split}_dataloader loads {tmp_path}/{split}.json" in errors
+    assert (
+        f"CocoMetric is {tmp_path}/other.json, but {split}_dataloader loads {tmp_path}/{split}.json" in errors
+    )
     assert f"set {split}_evaluator.ann_file={tmp_path}/{split}.json" in errors
 
 

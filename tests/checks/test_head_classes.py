@@ -62,7 +62,7 @@ WRONG = {
     ),
     "weights of a segmentor": (
         dict(decode_head=dict(num_classes=3, loss_decode=weighed(2))),
-        "model.decode_head.loss_decode.class_weight has 2 weights, but the head has 3 classes: give 3 weights",
+        "loss_decode.class_weight has 2 weights, but the head has 3 classes: give 3 weights",
     ),
     "weights of one of its losses": (
         dict(decode_head=dict(num_classes=3, loss_decode=[weighed(3), weighed(19)])),

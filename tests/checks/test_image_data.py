@@ -23,13 +23,17 @@ def test_folders_of_programs_are_no_classes(tmp_path: Path, hidden: str, named: 
     names = dict(metainfo=dict(classes=tuple(FILES))) if named else {}
     cfg = classification(train=folders(tmp_path, "train", FILES | {hidden: ["0.jpg"]}, **names))
     errors, _ = said(cfg)
-    assert f"{hidden} in {tmp_path}/train are no classes. Remove them: rm -r {tmp_path}/train/{hidden}" in errors
+    assert (
+        f"{hidden} in {tmp_path}/train are no classes. Remove them: rm -r {tmp_path}/train/{hidden}" in errors
+    )
     assert "num_classes" not in errors
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".tiff"])
 def test_images_whose_extension_the_host_drops_are_said(tmp_path: Path, suffix: str) -> None:
-    cfg = classification(train=folders(tmp_path, "train", FILES | {"bee": ["0.jpg", f"1{suffix}", f"2{suffix}"]}))
+    cfg = classification(
+        train=folders(tmp_path, "train", FILES | {"bee": ["0.jpg", f"1{suffix}", f"2{suffix}"]})
+    )
     errors, notes = said(cfg)
     assert errors == ""
     assert f"2 of 6 image files in {tmp_path}/train are not taken: 2 {suffix} (2 in bee)" in notes

@@ -16,7 +16,9 @@ def halves(*values: int) -> np.ndarray:
     return np.uint8(values)[np.arange(16) * len(values) // 16][None].repeat(12, axis=0)
 
 
-def found(root: Path, *masks: np.ndarray, split: str = "train", num_classes: int = 2, **options: Any) -> tuple[str, str]:
+def found(
+    root: Path, *masks: np.ndarray, split: str = "train", num_classes: int = 2, **options: Any
+) -> tuple[str, str]:
     return said(segmentation(num_classes, **{split: pairs(root, split, masks, PIPELINE, **options)}))
 
 
@@ -27,7 +29,7 @@ def test_sound_label_maps_are_loaded_as_a_run_does(tmp_path: Path) -> None:
 def test_masks_of_0_and_255_have_one_class_alone(tmp_path: Path) -> None:
     errors, _ = found(tmp_path, halves(0, 255), halves(0, 255))
     assert "no pixel of the 2 of 2 annotations read has the classes square, and 255 is ignored" in errors
-    assert "write the number of that class; there is one class to learn" in errors
+    assert "write its number; there is one class to learn" in errors
 
 
 @pytest.mark.parametrize(("values", "absent"), [((0, 0), "square"), ((1, 255), "ground"), ((1, 1), "ground")])
@@ -72,7 +74,11 @@ def test_images_whose_suffix_is_not_taken_are_said(tmp_path: Path, name: str) ->
     cfg = segmentation(train=pairs(tmp_path, "train", [halves(0, 1)], PIPELINE))
     image(tmp_path / "train" / "images" / name)
     errors, notes = said(cfg)
-    assert errors == "" and f"1 of 2 image files in {tmp_path}/train/images are not taken: 1 .{name[-3:].lstrip('.')}"[:60] in notes
+    assert (
+        errors == ""
+        and f"1 of 2 image files in {tmp_path}/train/images are not taken: 1 .{name[-3:].lstrip('.')}"[:60]
+        in notes
+    )
 
 
 def test_an_image_that_a_list_names_and_that_is_not_there(tmp_path: Path) -> None:

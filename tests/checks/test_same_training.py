@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mmvisionllama.checkpoint import read_checkpoint
+from mmvisionllama.checks.same_training import remark_on_other_data
+from mmvisionllama.config import load_config
 from tests.tools.commands import TOY, log_text, logged_losses, run
 
 
@@ -67,6 +69,18 @@ def test_what_says_the_same_in_other_words_is_no_difference(begun: Path, origina
     assert "weights, optimizer, schedules, logged history" in log_text(begun)
     expected = logged_losses(original)
     assert logged_losses(begun) == {step: expected[step] for step in (4, 5, 6)}
+
+
+def test_other_data_than_those_of_the_checkpoint_are_said(original: Path) -> None:
+    checkpoint = read_checkpoint(original / "iter_3.pth")
+    cfg = load_config(TOY)
+    assert remark_on_other_data(checkpoint, "iter_3.pth", cfg) == []
+    cfg.train_dataloader.num_workers = 3
+    assert remark_on_other_data(checkpoint, "iter_3.pth", cfg) == []
+    cfg.train_dataloader.dataset.length = 99
+    (note,) = remark_on_other_data(checkpoint, "iter_3.pth", cfg)
+    assert "goes on with other data than iter_3.pth" in note
+    assert "train_dataloader.dataset.length: " in note and "99 in the config" in note
 
 
 def test_a_longer_training_goes_on_by_its_longer_schedule(begun: Path, tmp_path: Path) -> None:

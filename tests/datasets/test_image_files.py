@@ -41,7 +41,13 @@ def test_a_picture_that_is_whole_and_any_cut_through_it() -> None:
 def film(number: int) -> bytes:
     """Return bytes as of an MP4 behind a picture, with markers of a JPEG among them."""
     random = np.random.default_rng(number)
-    return b"\0\0\0\x18ftypmp42" + random.bytes(3000) + b"\xff\xda\0\x0c" + random.bytes(200) + b"\xff\xd8\xff\xe1"
+    return (
+        b"\0\0\0\x18ftypmp42"
+        + random.bytes(3000)
+        + b"\xff\xda\0\x0c"
+        + random.bytes(200)
+        + b"\xff\xd8\xff\xe1"
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -87,7 +93,9 @@ def test_a_header_says_size_turn_bits_and_kind(tmp_path: Path, name: str) -> Non
         assert (header.size, header.mode) == (image.size, image.mode)
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"<html>", content("png")[:-20]])
+@pytest.mark.parametrize(
+    "spoilt", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"<html>", content("png")[:-20]]
+)
 def test_what_has_no_header_of_an_image(tmp_path: Path, spoilt: Any) -> None:
     (tmp_path / "x.jpg").write_bytes(spoilt)
     assert read_header(tmp_path / "x.jpg") is None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ CLS = "configs/toy/visionllama_tiny_digitscenes.py"
 SEG = "configs/toy/visionllama_tiny_upernet_digitscenes.py"
 DET = "configs/toy/pyramid_visionllama_tiny_maskrcnn_digitscenes.py"
 IMAGES = 4
+DIGITS = list("0123456789")
+Predict = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def predictions_of(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def predictions_of(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
     """Return ``predict(config, *options)``, which tests an untrained model and returns what it leaves."""
     monkeypatch.setenv("MMVISIONLLAMA_DATA", str(data))
 
@@ -50,21 +53,23 @@ def predictions_of(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return predict
 
 
-def test_a_classifier_writes_a_table(predictions_of) -> None:
+def test_a_classifier_writes_a_table(predictions_of: Predict) -> None:
     found = predictions_of(
-        CLS, "test_dataloader.dataset.with_label=False", "test_dataloader.dataset.metainfo.classes=" + str(list("0123456789"))
+        CLS,
+        "test_dataloader.dataset.with_label=False",
+        f"test_dataloader.dataset.metainfo.classes={DIGITS}",
     )
     rows = list(csv.DictReader((found / "predictions.csv").open()))
     assert len(rows) == IMAGES and all(x["name"] == x["label"] and 0 < float(x["score"]) < 1 for x in rows)
 
 
-def test_a_segmentor_writes_label_maps(predictions_of) -> None:
+def test_a_segmentor_writes_label_maps(predictions_of: Predict) -> None:
     prefix = "test_dataloader.dataset.data_prefix={'_delete_':True,'img_path':'images/validation'}"
     files = sorted(predictions_of(SEG, prefix).glob("*.png"))
     assert [Image.open(x).size for x in files] == [(64, 64)] * IMAGES
 
 
-def test_a_detector_writes_results_in_cocos_format(predictions_of) -> None:
+def test_a_detector_writes_results_in_cocos_format(predictions_of: Predict) -> None:
     found = predictions_of(DET, "model.test_cfg.rcnn.score_thr=0.0")
     results = json.loads((found / "predictions.bbox.json").read_text())
     assert {"image_id", "bbox", "score", "category_id"} <= results[0].keys()
