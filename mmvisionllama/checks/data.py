@@ -175,8 +175,16 @@ def _check_leaf(
     metrics: tuple[Mapping[str, Any], ...],
 ) -> int | None:
     """Add what is found in a data set that holds no other; return its length, if it can be loaded."""
-    built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
-    name = f"{type(built).__name__} ({'evaluation' if evaluated else 'training'}{part})"
+    use = f"({'evaluation' if evaluated else 'training'}{part})"
+    try:
+        built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
+        pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else built.pipeline
+    except Exception as error:  # the hosts' constructors refuse arguments by almost any error
+        name = f"{str(leaf.get('type')).rpartition('.')[2]} {use}"
+        text = f"it cannot be built: {type(error).__name__}: {error}"
+        checked.problems.append(DataProblem(name, text))
+        return None
+    name = f"{type(built).__name__} {use}"
     root = built.data_root or "."
     if not Path(root).is_dir():
         hints = [hint for folder, hint in _PREPARE.items() if folder in Path(root).parts]
@@ -187,7 +195,6 @@ def _check_leaf(
         text = f"metainfo.classes is the text {given!r}, so each letter would be a class; write ({given!r},)"
         checked.problems.append(DataProblem(name, text))
         return None
-    pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else built.pipeline
     role = Role(name, evaluated, num_classes, tuple(pipeline.transforms), metrics)
     found = list(_findings(built, role))
     problems = [x for x in found if isinstance(x, DataProblem)]

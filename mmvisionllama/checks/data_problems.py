@@ -119,11 +119,19 @@ def check_listing(dataset: BaseDataset, role: Role) -> Iterator[DataProblem]:
         places = dataset.ann_file or dataset.data_root
         yield DataProblem(role.name, f"{places} cannot be read: {error}")
         return
+    except Exception as error:  # the hosts' readers fail on unsuitable files by almost any error
+        places = dataset.ann_file or dataset.data_root
+        yield DataProblem(role.name, f"{places} cannot be read: {type(error).__name__}: {error}")
+        return
     if len(dataset) == 0:
         places = [x for x in (dataset.ann_file, *dataset.data_prefix.values()) if x]
+        filtered = getattr(dataset, "filter_cfg", None)
+        left_out = f", or filter_cfg={dict(filtered)} leaves everything out" if filtered else ""
         suffix = getattr(dataset, "img_suffix", None)
         searched = f" with names in {suffix}" if suffix else ""
-        yield DataProblem(role.name, f"the data set is empty: nothing{searched} in {', '.join(places)}")
+        yield DataProblem(
+            role.name, f"the data set is empty: nothing{searched} in {', '.join(places)}{left_out}"
+        )
 
 
 def samples_of(dataset: BaseDataset) -> list[dict[str, Any]]:

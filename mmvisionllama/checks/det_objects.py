@@ -62,7 +62,7 @@ def check_objects(
     categories = {x["id"]: x["name"] for x in content["categories"]}
     annotations = content["annotations"]
     found: dict[str, list[str]] = defaultdict(list)
-    learned, unused = 0, Counter()
+    learned, unused = Counter(), Counter()
     pairs: list[tuple[_Annotation, dict, _Shape]] = []
     for annotation in annotations:
         image, shape = images.get(annotation["image_id"]), _shape(annotation)
@@ -70,12 +70,13 @@ def check_objects(
         for what in problems:
             found[what].append(str(annotation["id"]))
         why = _why_unused(annotation, categories, set(classes), problems)
-        learned += why is None
+        if why is None:
+            learned[categories[annotation["category_id"]]] += 1
         unused[why] += 1
         if image is not None and not annotation.get("iscrowd"):
             pairs.append((annotation, image, shape))
     total = len(annotations)
-    if (mistake := _mistake_in_all(pairs)) is not None:
+    if (mistake := _mistake_in_all(role, pairs)) is not None:
         found = {what: ids for what, ids in found.items() if _FATAL[what]}
         yield DataProblem(role.name, mistake)
     for what, ids in found.items():
@@ -84,6 +85,11 @@ def check_objects(
         yield DataProblem(role.name, text, _FATAL[what])
     if not learned and mistake is None:
         yield _nothing(role, total, {why: n for why, n in unused.items() if why is not None})
+    elif not role.evaluated and (
+        empty := [x for x in classes if x in categories.values() and not learned[x]]
+    ):
+        text = f"{len(empty)} of {len(classes)} classes have no object to learn from: {shortened(empty)}"
+        yield DataProblem(role.name, text, fatal=False)
     yield f"{role.name}: looked at {total:,} annotations of {len(images):,} images"
 
 
@@ -154,7 +160,7 @@ def _shape(annotation: _Annotation) -> _Shape:
         return _Shape(problem=f"have {error}")
 
 
-def _mistake_in_all(pairs: list[tuple[_Annotation, dict, _Shape]]) -> str | None:
+def _mistake_in_all(role: Role, pairs: list[tuple[_Annotation, dict, _Shape]]) -> str | None:
     """Return how boxes are meant otherwise than COCO's, if that shows in many of an evenly spaced sample."""
     pairs = [pairs[index] for index in spaced(len(pairs), _SAMPLE)]
     normalised = [
@@ -168,6 +174,7 @@ def _mistake_in_all(pairs: list[tuple[_Annotation, dict, _Shape]]) -> str | None
             "COCO's are in pixels: multiply them by width and height of their images, their areas too: ids "
             + shortened(normalised)
         )
+    shaped = [(x, shape.around) for x, _, shape in pairs if shape.around and min(x["bbox"][2:]) >= 1]
     votes = [_is_of_corners(*pair) for pair in pairs]
     for_corners = [str(x["id"]) for (x, _, _), vote in zip(pairs, votes, strict=True) if vote]
     if len(for_corners) > max(_FEW * len(pairs), 4 * votes.count(False), 0):
@@ -175,6 +182,12 @@ def _mistake_in_all(pairs: list[tuple[_Annotation, dict, _Shape]]) -> str | None
             f"boxes are corners (left, top, right, bottom), as {len(for_corners):,} of {len(pairs):,} show; "
             "COCO's are left, top, width, height: subtract left from right and top from bottom: ids "
             + shortened(for_corners)
+        )
+    apart = [str(x["id"]) for x, around in shaped if _overlap(_corners(x), around) < _LEAST_OVERLAP]
+    if role.with_masks and apart and len(apart) >= _MANY * len(shaped):
+        return (
+            f"boxes and masks do not belong together: of {len(shaped):,} boxes {len(apart):,} are not around "
+            "their mask, so one of the two is in other units or another order: ids " + shortened(apart)
         )
     return None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmvisionllama.checks.data_problems import DataProblem, Role
 from mmvisionllama.datasets.image_files import EXTENSIONS, ImageHeader
+from mmvisionllama.datasets.image_loading import CorruptImageError
 from mmvisionllama.suggestions import shortened
 
 HEADERS_READ = 100_000
@@ -64,7 +65,7 @@ def check_dropped(
 
 def is_hidden(name: str) -> bool:
     """Whether a program keeps a file or folder of this name for itself."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 def _unreadable(role: Role, paths: list[str], base: str) -> Iterator[DataProblem]:
@@ -84,13 +85,14 @@ def _deep(
     deep = [path for path, header in zip(paths, headers, strict=True) if header and header.bits > 8]
     if not deep:
         return
-    in_files, loaded = 0.0, 0.0
+    in_files, loaded, unreadable = 0.0, 0.0, []
     for path in (deep[index] for index in spaced(len(deep), _DEEP_DECODED)):
-        pixels = _load(role, path)
-        if pixels is None:
-            continue
-        in_files = max(in_files, float(np.nanmax(cv2.imread(path, cv2.IMREAD_UNCHANGED))))
-        loaded = max(loaded, float(np.nanmax(pixels)))
+        stored, pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED), _load(role, path)
+        if stored is None or pixels is None:
+            unreadable.append(path)
+        else:
+            in_files, loaded = max(in_files, float(np.nanmax(stored))), max(loaded, float(np.nanmax(pixels)))
+    yield from _unreadable(role, unreadable, base)
     if in_files <= loaded:  # the values are kept
         return
     text = (
@@ -105,7 +107,10 @@ def _deep(
 def _load(role: Role, path: str) -> np.ndarray | None:
     if role.loader is None:
         return cv2.imread(path, cv2.IMREAD_COLOR)
-    return (role.loader({"img_path": path}) or {}).get("img")
+    try:
+        return (role.loader({"img_path": path}) or {}).get("img")
+    except CorruptImageError:
+        return None
 
 
 def _below(base: str, paths: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ def load_samples(
     One sample is loaded for each of a few sizes of image files, of a training two at least, as its sizes may
     be random. A training may drop samples, but not all.
     """
+    if type(dataset).prepare_data is not BaseDataset.prepare_data:  # which knows what the pipeline gets
+        return
     samples, sizes, dropped = samples_of(dataset), [], 0
     chosen = _of_each_size(role, samples)
     for index in dict.fromkeys([*chosen, *spaced(len(samples), _TRIED)]):
@@ -36,6 +38,10 @@ def load_samples(
         except Exception as error:  # a pipeline fails on unsuitable data by almost any error
             path = samples[index].get("img_path", f"sample {index}")
             text = f"its pipeline fails on {path}: {type(error).__name__}: {error}"
+            yield DataProblem(role.name, text)
+            return
+        if result is None and role.evaluated:
+            text = f"its pipeline drops {samples[index].get('img_path', index)}, which an evaluation needs"
             yield DataProblem(role.name, text)
             return
         if result is None:

@@ -40,6 +40,9 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
         if not role.writes_predictions:
             yield DataProblem(name, f"it has no label maps (data_prefix.seg_map_path), {role.needs_labels}")
         return
+    if dataset.seg_map_suffix.lower() in (".jpg", ".jpeg"):
+        text = "its label maps are JPEGs, which compress by changing values, so labels are others at edges"
+        yield DataProblem(name, f"{text}; save them as PNG (seg_map_suffix='.png')")
     pairs = [(x["img_path"], x["seg_map_path"]) for x in samples_of(dataset)]
     yield from _unpaired(dataset, name, pairs)
     pairs = [pair for pair in pairs if os.path.exists(pair[1])]

@@ -40,10 +40,10 @@ def require_watched_metric(cfg: Mapping[str, Any]) -> None:
     for path, name in _watched(cfg):
         if any(_may_give(prefix, names, name) for prefix, names in given):
             continue
-        known = [f"{prefix}/{x}" if prefix else x for prefix, names in given for x in names or ("...",)]
-        raise ConfigError(
-            f"{path}={name!r}: val_evaluator gives {', '.join(known)}.{did_you_mean(name, known)}"
-        )
+        listed = [(prefix, ("...",) if names is None else names) for prefix, names in given]
+        known = [f"{prefix}/{x}" if prefix else x for prefix, names in listed for x in names]
+        told = ", ".join(known) or "no metric"
+        raise ConfigError(f"{path}={name!r}: val_evaluator gives {told}.{did_you_mean(name, known)}")
 
 
 def _watched(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -71,6 +71,8 @@ def _class_of(metric: Mapping[str, Any]) -> type | None:
 def _names(metric: Mapping[str, Any]) -> list[str] | None:
     """Return what a metric gives, without its prefix; None where that is not known."""
     kind = getattr(_class_of(metric), "__name__", "")
+    if metric.get("format_only") or kind == "ClassPredictions":  # writes predictions alone
+        return []
     if kind == "Accuracy" and not metric.get("thrs"):
         topk = metric.get("topk", (1,))
         return [f"top{k}" for k in ([topk] if isinstance(topk, int) else topk)]

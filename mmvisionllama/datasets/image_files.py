@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -20,7 +21,7 @@ _FILLINGS = (b"\x55" * 256, b"\xaa" * 256)
 _EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 _BITS_OF_MODE = {"1": 1, "I": 32, "F": 32}
 _TIFF_BITS, _PNG_BITS = 258, 24  # a tag; a place in the file
-_PNG_TAIL = 32  # bytes at the end of a file in which a PNG says that it is complete
+_TAIL = 32  # bytes at the end of a file in which it says that it is complete
 _PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # segments of a JPEG that tell its size
@@ -59,43 +60,52 @@ def read_headers(paths: Iterable[str | Path]) -> list[ImageHeader | None]:
 
 
 def read_header(path: str | Path) -> ImageHeader | None:
-    """Read the header of a file; None if there is no image, or a PNG whose picture is cut off."""
+    """Read the header of a file; None if there is no image, or a JPEG or PNG whose picture is cut off."""
     try:
-        return _plain_header(path) or _any_header(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with open(path, "rb") as file:
+            return (_plain_header(file) or _any_header(file)) if _is_whole(file) else None
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
         return None
 
 
-def _plain_header(path: str | Path) -> ImageHeader | None:
+def _is_whole(file: IO[bytes]) -> bool:
+    """Whether a file ends as its format does, else whether its picture is whole."""
+    start = file.read(len(_PNG))
+    end = _JPEG_END if start.startswith(_JPEG) else b"IEND" if start == _PNG else b""
+    file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if end in file.read():
+        return True
+    file.seek(0)
+    return not is_cut_off(file.read())
+
+
+def _plain_header(file: IO[bytes]) -> ImageHeader | None:
     """Read a JPEG or PNG without EXIF from its first bytes, faster than Pillow; None for others."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
-        if b"Exif" in head or b"eXIf" in head:
-            return None
-        if head.startswith(_PNG) and len(head) >= _PNG_BITS + 2:
-            width, height, bits, colours = struct.unpack(">IIBB", head[_PNG_BITS - 8 : _PNG_BITS + 2])
-            file.seek(-min(_PNG_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            mode = {(0, 1): "1", (0, 16): "I;16"}.get((colours, bits)) or _PNG_MODES.get(colours)
-            sound = mode and width and height and b"IEND" in file.read()
-            return ImageHeader((width, height), False, bits, mode) if sound else None
+    file.seek(0)
+    head = file.read(_HEAD)
+    if b"Exif" in head or b"eXIf" in head:
+        return None
+    if head.startswith(_PNG):
+        width, height, bits, colours = struct.unpack_from(">IIBB", head, _PNG_BITS - 8)
+        mode = {(0, 1): "1", (0, 16): "I;16"}.get((colours, bits)) or _PNG_MODES.get(colours)
+        return ImageHeader((width, height), False, bits, mode) if mode and width and height else None
     place = len(_JPEG)
     while head.startswith(_JPEG) and place + 10 <= len(head) and head[place] == 0xFF:
         kind, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
         if kind in _FRAMES:
-            bits, height, width, channels = struct.unpack(">BHHB", head[place + 4 : place + 10])
+            bits, height, width, channels = struct.unpack_from(">BHHB", head, place + 4)
             mode = _JPEG_MODES.get(channels)
             return ImageHeader((width, height), False, bits, mode) if mode and width and height else None
         place += length + 2
     return None
 
 
-def _any_header(path: str | Path) -> ImageHeader | None:
-    with Image.open(path) as image:
+def _any_header(file: IO[bytes]) -> ImageHeader | None:
+    file.seek(0)
+    with Image.open(file) as image:
         # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
         exif = image.getexif() if image.info.get("exif") else {}
         turned = exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED
-        if image.format == "PNG" and not _png_is_whole(image):
-            return None
         return ImageHeader(image.size, turned, _bits(image), image.mode)
 
 
@@ -106,14 +116,6 @@ def _bits(image: Image.Image) -> int:
     if image.format == "TIFF":
         return max(image.tag_v2.get(_TIFF_BITS, (1,)))
     return 16 if image.mode.startswith("I;16") else _BITS_OF_MODE.get(image.mode, 8)
-
-
-def _png_is_whole(image: Image.Image) -> bool:
-    image.fp.seek(-_PNG_TAIL, os.SEEK_END)
-    if b"IEND" in image.fp.read():
-        return True
-    image.fp.seek(0)
-    return not is_cut_off(image.fp.read())
 
 
 def is_cut_off(content: bytes) -> bool:

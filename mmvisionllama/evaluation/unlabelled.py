@@ -17,7 +17,7 @@ def write_predictions_of_unlabelled(run: RunConfig) -> list[str]:
     """Let a test write predictions into ``predictions`` in the work directory where its data have no labels.
 
     These are a classifier's of ``with_label=False``, a segmentor's without ``data_prefix.seg_map_path``, and
-    a detector's whose file lists no annotations, as COCO's test-dev. Metrics that only write stay as they are.
+    a detector's whose file lists no annotations, as COCO's test-dev. Metrics that only write stay.
 
     Returns: A line that says so, none where the test scores.
     """

@@ -30,8 +30,10 @@ def image(path: Path, width: int = 16, height: int = 12, value: int = 90, **opti
 
 
 def annotation(number: int, image: int = 1, **changes: Any) -> dict[str, Any]:
-    """Return an object of 8 x 8 px at 2, 2."""
-    base = dict(id=number, image_id=image, category_id=1, bbox=[2, 2, 8, 8], area=64, iscrowd=0)
+    """Return an object of 8 x 8 px at 2, 2: a dog if its number is 2, else a cat."""
+    base = dict(
+        id=number, image_id=image, category_id=7 if number == 2 else 1, bbox=[2, 2, 8, 8], area=64, iscrowd=0
+    )
     return base | dict(segmentation=SQUARE) | changes
 
 

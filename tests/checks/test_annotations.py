@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.checks.generated import LOADER, annotation, coco, detection, image, said
+from tests.checks.generated import LOADER, SQUARE, annotation, coco, detection, image, said
 
 PIPELINE = (
     LOADER,
@@ -185,6 +185,26 @@ def test_objects_that_are_all_smaller_than_the_filter_of_the_pipeline(tmp_path: 
     small = [annotation(i, i, bbox=[2, 2, 3, 3], segmentation=[[2, 2, 5, 2, 5, 5]]) for i in (1, 2, 3)]
     errors, _ = said(detection(train=coco(tmp_path, annotations=small, pipeline=PIPELINE)))
     assert "its pipeline drops all of the 3 images tried (FilterAnnotations(min_gt_bbox_wh=(4, 4)" in errors
+
+
+@pytest.mark.parametrize("scale", [1 / 16, 20])
+def test_masks_in_other_units_than_their_boxes(tmp_path: Path, scale: float) -> None:
+    scaled = [[x * scale for x in SQUARE[0]]]
+    objects = [annotation(i, i, segmentation=scaled) for i in (1, 2, 3)]
+    errors, _ = said(detection(train=coco(tmp_path, annotations=objects, pipeline=PIPELINE)))
+    assert "boxes and masks do not belong together: of 3 boxes 3 are not around their mask" in errors
+
+
+def test_a_class_without_an_object_to_learn_from_is_said(tmp_path: Path) -> None:
+    cats = [annotation(1), annotation(3, 3)]
+    errors, notes = said(detection(train=coco(tmp_path, annotations=cats)))
+    assert errors == "" and "1 of 2 classes have no object to learn from: dog" in notes
+    assert said(detection(val=coco(tmp_path, "val", annotations=cats))) == ("", "")
+
+
+def test_images_that_are_all_smaller_than_the_filter_of_the_data_set(tmp_path: Path) -> None:
+    small = coco(tmp_path) | dict(filter_cfg=dict(min_size=32))
+    assert "or filter_cfg={'min_size': 32} leaves everything out" in said(detection(train=small))[0]
 
 
 def test_boxes_without_masks_suit_a_detector_of_boxes(tmp_path: Path) -> None:

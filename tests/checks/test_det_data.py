@@ -18,7 +18,9 @@ SQUARE = [[2.0, 2.0, 10.0, 2.0, 10.0, 10.0, 2.0, 10.0]]
 
 
 def annotation(number: int, image: int = 1, **changes: Any) -> dict[str, Any]:
-    base = dict(id=number, image_id=image, category_id=1, bbox=[2, 2, 8, 8], area=64, iscrowd=0)
+    base = dict(
+        id=number, image_id=image, category_id=7 if number == 2 else 1, bbox=[2, 2, 8, 8], area=64, iscrowd=0
+    )
     return base | dict(segmentation=SQUARE) | changes
 
 
@@ -70,7 +72,7 @@ def test_sound_data_pass_with_what_was_looked_at(check: Callable) -> None:
 
 
 def test_gaps_in_the_ids_of_categories_are_allowed(check: Callable) -> None:
-    assert len(check([annotation(1, category_id=7)])) == 2  # and two images without objects
+    assert len(check([annotation(1, category_id=7)])) == 3  # and images and a class without objects
 
 
 def test_images_without_objects_are_counted_and_left_out_of_a_training(check: Callable) -> None:

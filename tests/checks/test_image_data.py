@@ -91,6 +91,24 @@ def test_more_corrupt_images_than_a_training_may_skip(tmp_path: Path) -> None:
         assert f"{number + 1} images cannot be read: ant/0.jpg" in (errors if number else notes)
 
 
+def test_a_cut_off_image_of_an_evaluation_is_found_wherever_it_is(tmp_path: Path) -> None:
+    cfg = classification(val=folders(tmp_path, "val", FILES, PIPELINE))
+    path = tmp_path / "val" / "bee" / "0.jpg"
+    path.write_bytes(path.read_bytes()[:-8])
+    assert "1 images cannot be read: bee/0.jpg" in said(cfg)[0]
+
+
+def test_a_data_set_or_pipeline_that_cannot_be_built_is_named(tmp_path: Path) -> None:
+    data = folders(tmp_path, "train", FILES)
+    wrong = data | dict(pipeline=[dict(type="RandomFlip", prob=2)])
+    assert (
+        "CustomDataset (training): it cannot be built: ValueError: probs"
+        in said(classification(train=wrong))[0]
+    )
+    wrong = data | dict(indices="many")
+    assert f"{tmp_path} cannot be read: TypeError" in said(classification(train=wrong))[0]
+
+
 LINES = {
     "no label": ("ant/0.jpg\nbee/0.jpg 1", "line 1 is 'ant/0.jpg', not a path, a blank, and a label"),
     "name for label": ("ant/0.jpg 0\nbee/0.jpg bee", "line 2 is 'bee/0.jpg bee'"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.checks.generated import LOADER, image, pairs, said, segmentation
 
@@ -58,6 +59,12 @@ def test_labels_between_classes_of_smoothed_masks(tmp_path: Path) -> None:
     errors, _ = found(tmp_path, halves(0, 1), smooth)
     assert "labels out of range: 16" in errors and "1.png" in errors
     assert "resize them with nearest neighbours, and save them as PNG" in errors
+
+
+def test_label_maps_that_were_compressed_as_jpegs(tmp_path: Path) -> None:
+    cfg = segmentation(train=pairs(tmp_path, "train", [halves(0, 1)], PIPELINE, seg_map_suffix=".jpg"))
+    Image.fromarray(halves(0, 1)).save(tmp_path / "train" / "masks" / "0.jpg")
+    assert "its label maps are JPEGs" in said(cfg)[0]
 
 
 def test_files_with_bytes_after_their_picture_are_sound(tmp_path: Path) -> None:

@@ -220,10 +220,7 @@ def test_a_first_image_that_an_evaluation_needs_and_cannot_read(
         write(tmp_path, split)
     monkeypatch.setenv("MMVISIONLLAMA_DATA", str(tmp_path))
     broken = tmp_path / "digitscenes" / "cls" / "val" / "0" / "0.jpg"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:-8])
-    assert f"{broken}: ValueError: the file is cut off" in error_of(CLASSIFIER)
-    broken.write_bytes(whole[:100])
+    broken.write_bytes(broken.read_bytes()[:-8])
     assert "1 images cannot be read: 0/0.jpg" in error_of(CLASSIFIER)
 
 

@@ -57,6 +57,19 @@ def test_what_it_does_not_give_is_an_error_with_what_it_does(evaluator: Any, nam
     assert given in str(error.value)
 
 
+def test_what_writes_predictions_alone_gives_nothing_to_watch() -> None:
+    with pytest.raises(ConfigError, match="val_evaluator gives no metric"):
+        require_watched_metric(config({**SEG, "format_only": True, "output_dir": "x"}, "mIoU"))
+
+
+@pytest.mark.parametrize("length", [dict(max_epochs=3), dict(max_iters=3)])
+def test_a_validation_after_the_end_gives_nothing(length: dict[str, int]) -> None:
+    cfg = config(SEG, "mIoU")
+    require_watched_metric({**cfg, "train_cfg": {**length, "val_begin": 3}})
+    with pytest.raises(ConfigError, match="val_begin=4 is after the end of the training, 3"):
+        require_watched_metric({**cfg, "train_cfg": {**length, "val_begin": 4}})
+
+
 def test_a_metric_is_found_in_the_default_scope() -> None:
     plain = {**CLS, "type": "Accuracy"}
     with DefaultScope.overwrite_default_scope("mmpretrain"):

@@ -93,6 +93,15 @@ def test_a_header_says_size_turn_bits_and_kind(tmp_path: Path, name: str) -> Non
         assert (header.size, header.mode) == (image.size, image.mode)
 
 
+def test_a_picture_that_is_cut_off_has_no_header(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        whole = content(kind)
+        (tmp_path / "x").write_bytes(whole + film(1))
+        assert read_header(tmp_path / "x").size == (60, 40)
+        (tmp_path / "x").write_bytes(whole[:-30])
+        assert read_header(tmp_path / "x") is None
+
+
 @pytest.mark.parametrize(
     "spoilt", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"<html>", content("png")[:-20]]
 )
