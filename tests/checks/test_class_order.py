@@ -23,13 +23,7 @@ HALVES = np.repeat(np.uint8([[0, 1]]), 8, axis=1).repeat(12, axis=0)
 FILES = {"ant": ["0.jpg"], "bee": ["0.jpg"], "cat": ["0.jpg"]}
 
 
-def test_gaps_in_the_ids_of_categories_and_classes_that_are_not_taken_are_sound(tmp_path: Path) -> None:
-    assert (
-        said(detection(train=coco(tmp_path, categories=BACKWARDS, classes=("dog",))))[0].count(
-            "nothing to learn"
-        )
-        == 1
-    )
+def test_gaps_in_the_ids_and_categories_that_are_not_taken_are_sound(tmp_path: Path) -> None:
     sound = coco(tmp_path, categories=[dict(id=3, name="cow"), *CATEGORIES])
     assert said(detection(train=sound)) == ("", "")
 
