@@ -196,7 +196,7 @@ def test_fewer_folders_than_classes_are_an_error_that_says_how_to_name_them(
 
 def test_classes_are_named_in_a_file_as_well(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("\n".join(SYNSETS))
-    splits = ("train", "val")
+    splits = ("train", "val", "test")
     by_file = [f"{split}_dataloader.dataset.classes={tmp_path / 'names.txt'}" for split in splits]
     cfg = load_config("configs/cls/visionllama_small_in1k.py", dict(x.split("=") for x in by_file))
     cfg.model.head.num_classes = cfg.data_preprocessor.num_classes = len(SYNSETS)
