@@ -1,7 +1,7 @@
 """Check the data sets of a run before it starts: existence, labels, sizes, agreement."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmvisionllama.checks.data_loading import check_loading
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
 from mmvisionllama.checks.evaluators import check_evaluator, metrics_of
 from mmvisionllama.checks.head_classes import classes_of
+from mmvisionllama.checks.needed_labels import labels_needed
 from mmvisionllama.checks.sample_loading import SizeCheck, load_samples
 from mmvisionllama.config.global_batch import share_batch
 from mmvisionllama.errors import ConfigError
@@ -39,6 +40,7 @@ class DataReport:
     Attributes:
         classes: Name of a data set and its classes, of every one that names them.
         folders: A folder that decides labels, and the names in it.
+        reading: Name of a data set and how it reads label maps.
         length: Samples of the data set, with what wrappers make of them; None: not known.
         sizes: Heights and widths of some images as they come out of the pipelines.
     """
@@ -47,6 +49,7 @@ class DataReport:
     looked_at: list[str] = field(default_factory=list)
     classes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     folders: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    reading: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     length: int | None = None
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
@@ -93,12 +96,14 @@ def check_data(
         key = (dataset, evaluated, metrics)
         this = next((report for known, report in seen if known == key), None)
         if this is None:
-            this = check_dataset(dataset, num_classes, evaluated, size_check, metrics)
+            needed = labels_needed(cfg.model, evaluated, metrics)
+            this = check_dataset(dataset, num_classes, evaluated, size_check, metrics, needed)
             seen.append((key, this))
             checked.problems += this.problems
             checked.looked_at += this.looked_at
             checked.classes += this.classes
             checked.folders += this.folders
+            checked.reading += this.reading
             checked.problems += check_evaluator(cfg, name, metrics)
         shared = share_batch(cfg, processes) if name == "train_dataloader" else None
         batch_size = shared.per_device if shared else cfg[name].get("batch_size")
@@ -106,6 +111,7 @@ def check_data(
     if num_classes is not None:  # else labels are not looked at
         different = list(_disagreements("class folders", checked.folders))
         checked.problems += different or _disagreements("classes", checked.classes)
+        checked.problems += _disagreements("label maps", checked.reading)
         if trained is not None:
             checked.problems += _moved_classes(*trained, checked.classes)
     return checked
@@ -146,6 +152,7 @@ def check_dataset(
     evaluated: bool = False,
     size_check: SizeCheck | None = None,
     metrics: Sequence[Mapping[str, Any]] = (),
+    needed: tuple[str, ...] = (),
 ) -> DataReport:
     """Check a data set or its config, and all that a wrapper such as RepeatDataset or ConcatDataset holds.
 
@@ -155,12 +162,14 @@ def check_dataset(
         evaluated: Whether every image counts, or a training may skip some.
         size_check: See ``check_data``.
         metrics: What evaluates the data set, as the config says.
+        needed: See ``Role``.
     """
     checked, lengths = DataReport(), []
     leaves = list(_leaves(dataset))
     for number, leaf in enumerate(leaves, 1):
         part = f", {number} of {len(leaves)}" if len(leaves) > 1 else ""
-        lengths.append(_check_leaf(checked, leaf, part, num_classes, evaluated, size_check, tuple(metrics)))
+        role = Role(part, evaluated, num_classes, metrics=tuple(metrics), needed=needed)
+        lengths.append(_check_leaf(checked, leaf, role, size_check))
     checked.length = _length(dataset, iter(lengths))
     return checked
 
@@ -168,14 +177,15 @@ def check_dataset(
 def _check_leaf(
     checked: DataReport,
     leaf: dict[str, Any] | BaseDataset,
-    part: str,
-    num_classes: int | None,
-    evaluated: bool,
+    role: Role,
     size_check: SizeCheck | None,
-    metrics: tuple[Mapping[str, Any], ...],
 ) -> int | None:
-    """Add what is found in a data set that holds no other; return its length, if it can be loaded."""
-    use = f"({'evaluation' if evaluated else 'training'}{part})"
+    """Add what is found in a data set that holds no other; return its length, if it can be loaded.
+
+    Args:
+        role: Without its pipeline; its name is what follows the use of the data set.
+    """
+    use = f"({'evaluation' if role.evaluated else 'training'}{role.name})"
     try:
         built = leaf if isinstance(leaf, BaseDataset) else _build(leaf)
         pipeline = Compose(leaf.get("pipeline", [])) if isinstance(leaf, dict) else built.pipeline
@@ -195,7 +205,7 @@ def _check_leaf(
         text = f"metainfo.classes is the text {given!r}, so each letter would be a class; write ({given!r},)"
         checked.problems.append(DataProblem(name, text))
         return None
-    role = Role(name, evaluated, num_classes, tuple(pipeline.transforms), metrics)
+    role = replace(role, name=name, pipeline=tuple(pipeline.transforms))
     found = list(_findings(built, role))
     problems = [x for x in found if isinstance(x, DataProblem)]
     if pipeline.transforms and not any(x.fatal for x in problems):
@@ -206,6 +216,9 @@ def _check_leaf(
     checked.looked_at += [x for x in found if isinstance(x, str)]
     if getattr(built, "folder_to_idx", None):
         checked.folders.append((built.img_prefix, tuple(built.folder_to_idx)))
+    if hasattr(built, "reduce_zero_label"):
+        setting = f"reduce_zero_label={built.reduce_zero_label}"
+        checked.reading.append((name, (setting, f"ignore_index={built.ignore_index}")))
     if built.metainfo.get("classes"):
         checked.classes.append((name, tuple(built.metainfo["classes"])))
     return None if any(x.fatal for x in problems) else len(built)

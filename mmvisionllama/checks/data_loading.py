@@ -34,6 +34,7 @@ def check_loading(
     """
     loader, training = cfg[name], name.startswith("train")
     yield from _endless(name, loader, cfg.get("train_cfg"), training)
+    yield from _padding(name, _preprocessor(cfg), training)
     if batch_size is None:
         return
     if length is not None:
@@ -61,9 +62,16 @@ def _batches(
     name: str, loader: Mapping[str, Any], length: int, batch_size: int, processes: int, training: bool
 ) -> Iterator[DataProblem]:
     drops = loader.get("drop_last") or (loader.get("batch_sampler") or {}).get("drop_last")
-    if not drops or _name((loader.get("sampler") or {}).get("type")) in _ENDLESS:
+    sampler = loader.get("sampler") or {}
+    if _name(sampler.get("type")) in _ENDLESS:
         return
     share = -(-length // processes)
+    rounds = sampler.get("selected_round", 256) if _name(sampler.get("type")) == "RepeatAugSampler" else 0
+    if rounds and length < rounds:
+        text = f"RepeatAugSampler takes images by {rounds}, and there are {length:,}, so there would be none"
+        yield DataProblem(name, f"{text}; set {name}.sampler.selected_round=0")
+    if not drops:
+        return
     of = f" of a process, {length:,} shared by {processes}," if processes > 1 else ""
     if share < batch_size:
         yield DataProblem(
@@ -80,6 +88,24 @@ def _batches(
         )
 
 
+def _preprocessor(cfg: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (cfg.get("model") or {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+
+
+def _padding(name: str, preprocessor: Mapping[str, Any], training: bool) -> Iterator[DataProblem]:
+    """Yield mmseg's preprocessor if it does not know what to pad to, which it asserts at the first step."""
+    if _name(preprocessor.get("type")) != "SegDataPreProcessor":
+        return
+    path, pads = "model.data_preprocessor", preprocessor
+    if not training:
+        path, pads = f"{path}.test_cfg", preprocessor.get("test_cfg") or {}
+        if not pads:
+            return
+    if (pads.get("size") is None) == (pads.get("size_divisor") is None):
+        text = f"{path} needs either size or size_divisor, e.g. size=(512, 512), that of the training's crops"
+        yield DataProblem(name, text)
+
+
 def _stacking(
     name: str,
     loader: Mapping[str, Any],
@@ -88,19 +114,16 @@ def _stacking(
     training: bool,
 ) -> Iterator[DataProblem]:
     """Yield images of several sizes that the collation or the preprocessor of the model cannot join."""
-    model = cfg.get("model") or {}
-    preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    preprocessor = _preprocessor(cfg)
     kind = _name(preprocessor.get("type"))
     collate = _name((loader.get("collate_fn") or {}).get("type"))
-    fixed = preprocessor.get("size") is not None or preprocessor.get("size_divisor") is not None
     told = ", ".join(f"{height} x {width}" for height, width in sizes)
     gives = f"its pipeline gives images of several sizes ({told} px)"
     fix = f"resize or crop them to one size in its pipeline, or set {name}.batch_size=1"
     if collate == "default_collate":
         yield DataProblem(name, f"{gives}, which default_collate cannot join; {fix}")
-    elif kind == "SegDataPreProcessor" and not (training and fixed):
-        also = "; or let it pad (model.data_preprocessor.size)" if training else ""
-        yield DataProblem(name, f"{gives}, which {kind} cannot join; {fix}{also}")
+    elif kind == "SegDataPreProcessor" and not training:
+        yield DataProblem(name, f"{gives}, which {kind} cannot join; {fix}")
     elif kind == "ClsDataPreprocessor" or (not kind and cfg.get("default_scope") == "mmpretrain"):
         text = f"{gives}, so each is padded to the largest of its batch, and predictions depend on the others"
         yield DataProblem(name, f"{text}; {fix}", fatal=False)

@@ -51,6 +51,7 @@ class Role:
         num_classes: Of the model; None if labels are not to be compared with them.
         pipeline: The transforms of the data set.
         metrics: What evaluates it, as the config says.
+        needed: Where samples keep the labels that are learned from or compared with.
         headers: Of its image files, read once.
     """
 
@@ -59,6 +60,7 @@ class Role:
     num_classes: int | None
     pipeline: tuple[Callable, ...] = ()
     metrics: tuple[Mapping[str, Any], ...] = ()
+    needed: tuple[str, ...] = ()
     headers: Headers = field(default_factory=Headers)
 
     @property

@@ -10,6 +10,7 @@ from mmdet.datasets import CocoDataset
 
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing
 from mmvisionllama.checks.det_objects import check_objects
+from mmvisionllama.checks.evaluators import name_of
 from mmvisionllama.checks.image_data import check_images
 from mmvisionllama.files import read_json, why_no_file
 from mmvisionllama.host_internals import uses_part
@@ -118,6 +119,9 @@ def _classes(dataset: CocoDataset, role: Role, categories: list[dict]) -> Iterat
         yield DataProblem(
             role.name, f"the data set has {len(wanted)} classes, the model's heads predict {role.num_classes}"
         )
+    if repeated := [name for name, count in Counter(wanted).items() if count > 1]:
+        yield DataProblem(role.name, f"metainfo.classes names classes twice: {shortened(repeated)}")
+        return
     missing = [name for name in wanted if name not in listed]
     if missing:
         count = "none" if len(missing) == len(wanted) else f"only {len(wanted) - len(missing)}"
@@ -185,7 +189,18 @@ def _files(dataset: CocoDataset, role: Role, images: list[dict]) -> Iterator[Dat
         )
 
 
-def _used(dataset: CocoDataset, role: Role, listed: int) -> Iterator[str]:
+def _used(dataset: CocoDataset, role: Role, listed: int) -> Iterator[DataProblem | str]:
     left_out = listed - len(dataset)
-    if left_out and not role.evaluated and not uses_part(dataset):
-        yield f"{role.name}: {left_out:,} of {listed:,} images are left out: without objects, or too small"
+    if not left_out:
+        return
+    if not role.evaluated:
+        if not uses_part(dataset):
+            counts = f"{left_out:,} of {listed:,} images are left out"
+            yield f"{role.name}: {counts}: without objects, or too small"
+        return
+    whole = [name_of(x) for x in role.metrics if x.get("ann_file") and not x.get("format_only")]
+    why = "indices" if uses_part(dataset) else "filter_cfg, which test_mode=True switches off"
+    text = f"{left_out:,} of {listed:,} images are left out by {why}"
+    if whole:
+        text += f", but {whole[0]} scores all of its ann_file; leave ann_file out of the evaluator"
+    yield DataProblem(role.name, text, fatal=bool(whole))

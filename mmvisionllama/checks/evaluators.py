@@ -35,7 +35,16 @@ def check_evaluator(
     """
     name = f"{loader.partition('_')[0]}_evaluator"
     loaded = [*_annotation_files(cfg[loader]["dataset"])]
+    stages = (cfg.get("model") or {}).get("roi_head")
     for metric in metrics:
+        asked = metric.get("metric") or ()
+        if (
+            stages
+            and not stages.get("mask_head")
+            and "segm" in ([asked] if isinstance(asked, str) else asked)
+        ):
+            text = f"metric of {name_of(metric)} has 'segm', but the model has no mask head; set it to 'bbox'"
+            yield DataProblem(name, text)
         given = metric.get("ann_file")
         if not given:
             continue

@@ -34,7 +34,8 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
     yield from check_images(role, [x["img_path"] for x in samples_of(dataset)])
     if not dataset.ann_file and not uses_part(dataset):
         folder = Path(dataset.data_prefix["img_path"])
-        yield from check_dropped(role, folder, lambda x: x.endswith(dataset.img_suffix), _other_suffix)
+        suffixes = (dataset.img_suffix, *_suffixes_of_labels_within(folder, dataset))
+        yield from check_dropped(role, folder, lambda x: x.endswith(suffixes), _other_suffix)
     if not dataset.data_prefix.get("seg_map_path"):
         yield f"{name}: {len(dataset):,} images without labels"
         if not role.writes_predictions:
@@ -48,6 +49,13 @@ def check_segmentation(dataset: BaseSegDataset, role: Role) -> Iterator[DataProb
     pairs = [pair for pair in pairs if os.path.exists(pair[1])]
     yield from _sizes(role, pairs)
     yield from _labels(dataset, role, [pair[1] for pair in pairs])
+
+
+def _suffixes_of_labels_within(folder: Path, dataset: BaseSegDataset) -> list[str]:
+    labels = dataset.data_prefix.get("seg_map_path")
+    return (
+        [dataset.seg_map_suffix] if labels and Path(labels).resolve().is_relative_to(folder.resolve()) else []
+    )
 
 
 def _other_suffix(suffixes: set[str]) -> str:
@@ -129,12 +137,20 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
         yield DataProblem(name, f"{counts}; allowed are {allowed}: {names_of(files)}{many}")
     elif chosen and not unreadable and len(names or range(num_classes)) == num_classes:
         absent = [str(names[x] if names else x) for x in range(num_classes) if x not in present]
-        yield from _absent(dataset, role, sample, absent, len(present), ignored)
+        certain = ignored or len(chosen) == len(paths)
+        alone = len(present) == 1 and certain and not role.evaluated
+        yield from _absent(dataset, role, sample, absent, bool(present), ignored, alone)
     yield f"{name}: read the labels of {sample}"
 
 
 def _absent(
-    dataset: BaseSegDataset, role: Role, sample: str, absent: list[str], present: int, ignored: bool
+    dataset: BaseSegDataset,
+    role: Role,
+    sample: str,
+    absent: list[str],
+    present: bool,
+    ignored: bool,
+    alone: bool,
 ) -> Iterator[DataProblem]:
     if not present:
         yield DataProblem(role.name, f"none of the {sample} read has a labelled pixel")
@@ -144,7 +160,6 @@ def _absent(
             text += f", and {dataset.ignore_index} is ignored: where it means a class, write its number"
         if dataset.reduce_zero_label:
             text += "; label 0 was taken out (reduce_zero_label=True)"
-        alone = present == 1 and not role.evaluated
         yield DataProblem(role.name, text + ("; there is one class to learn" if alone else ""), fatal=alone)
 
 

@@ -97,11 +97,19 @@ def test_images_of_several_sizes_in_a_batch_of_a_segmentors_validation(tmp_path:
     assert said(cfg) == ("", "")
 
 
-def test_a_segmentors_training_pads_where_a_size_is_given(tmp_path: Path) -> None:
+def test_a_segmentors_training_pads_to_one_size_that_is_given(tmp_path: Path) -> None:
     cfg = segmentor(tmp_path, "train")
     assert said(cfg) == ("", "")
-    cfg.model.data_preprocessor.size = None
-    assert "cannot join" in said(cfg)[0]
+    for sizes in (dict(size=None), dict(size=(16, 16), size_divisor=8)):
+        cfg.model.data_preprocessor.update(sizes)
+        assert "model.data_preprocessor needs either size or size_divisor" in said(cfg)[0]
+
+
+def test_repeated_augmentation_of_fewer_images_than_a_round_of_its_sampler(tmp_path: Path) -> None:
+    cfg = classifier(tmp_path, sampler=dict(type="RepeatAugSampler"))
+    assert "takes images by 256, and there are 3, so there would be none" in said(cfg)[0]
+    cfg.train_dataloader.sampler.selected_round = 0
+    assert said(cfg) == ("", "")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
