@@ -74,7 +74,7 @@ def load_samples(
 
 
 def _of_each_size(role: Role, samples: list[dict[str, Any]]) -> list[int]:
-    """Return the first sample, those of the widest, highest and smallest files, and one of each kind of pixels.
+    """Return the first sample, those of the widest, highest and smallest files, and of each kind of pixels.
 
     Kinds of pixels matter where the loader keeps them.
     """
