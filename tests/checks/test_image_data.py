@@ -76,9 +76,9 @@ def test_sixteen_bits_that_lose_their_last_ones_are_said(tmp_path: Path) -> None
 
 def test_deep_images_that_the_pipeline_keeps_are_sound(tmp_path: Path) -> None:
     kept = LOADER | dict(color_type="unchanged")
-    files = {name: ["0.jpg"] for name in FILES}
-    cfg = classification(train=folders(tmp_path, "train", files, (kept, PIPELINE[1])))
-    write_deep(tmp_path / "train" / "cat" / "9.png", 4095)
+    cfg = classification(train=folders(tmp_path, "train", dict.fromkeys(FILES, ()), (kept, PIPELINE[1])))
+    for name in FILES:
+        write_deep(tmp_path / "train" / name / "9.png", 4095)
     assert said(cfg) == ("", "")
 
 
