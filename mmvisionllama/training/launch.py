@@ -22,7 +22,6 @@ from mmvisionllama.checks.run import check_testing, check_training
 from mmvisionllama.config import RunConfig, read_config
 from mmvisionllama.config.global_batch import share_batch, take_global_batch
 from mmvisionllama.errors import CheckpointError, ConfigError, GoBack, LaunchError
-from mmvisionllama.evaluation.unlabelled import write_predictions_of_unlabelled
 from mmvisionllama.fault_tolerance.folder_lock import locked
 from mmvisionllama.fault_tolerance.launcher_death import stop_with_launcher
 from mmvisionllama.fault_tolerance.watchdog import Watchdog
@@ -54,6 +53,7 @@ from mmvisionllama.training.run_folder import (
 )
 from mmvisionllama.training.runner import ResumableRunner
 from mmvisionllama.training.trial import make_trial
+from mmvisionllama.training.unlabelled import write_predictions_of_unlabelled
 
 _MOST_NOTES = 8  # on the screen
 TRAINING_SECTIONS = ("train_dataloader", "train_cfg", "optim_wrapper")
