@@ -1,6 +1,8 @@
 """Check the data sets of a run before it starts: existence, labels, sizes, agreement."""
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,12 +168,25 @@ def check_dataset(
     """
     checked, lengths = DataReport(), []
     leaves = list(_leaves(dataset))
-    for number, leaf in enumerate(leaves, 1):
-        part = f", {number} of {len(leaves)}" if len(leaves) > 1 else ""
-        role = Role(part, evaluated, num_classes, metrics=tuple(metrics), needed=needed)
-        lengths.append(_check_leaf(checked, leaf, role, size_check))
+    with _garbage_kept():
+        for number, leaf in enumerate(leaves, 1):
+            part = f", {number} of {len(leaves)}" if len(leaves) > 1 else ""
+            role = Role(part, evaluated, num_classes, metrics=tuple(metrics), needed=needed)
+            lengths.append(_check_leaf(checked, leaf, role, size_check))
     checked.length = _length(dataset, iter(lengths))
     return checked
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Let the collector rest: annotations are millions of objects without cycles, a quarter of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _check_leaf(

@@ -26,7 +26,12 @@ def spaced(count: int, most: int) -> list[int]:
 
 
 def check_images(role: Role, paths: Sequence[str]) -> Iterator[DataProblem]:
-    """Yield images that are missing, cannot be read, or would be flattened by loading, of up to 100,000."""
+    """Yield images that are missing, cannot be read, or would be flattened by loading, of up to 100,000.
+
+    Nothing is said where a loader of a format of its own reads them.
+    """
+    if role.pipeline and role.loader is None:
+        return
     paths = [paths[index] for index in spaced(len(paths), HEADERS_READ)]
     headers = role.headers.of(paths)
     wrong = [path for path, header in zip(paths, headers, strict=True) if header is None]

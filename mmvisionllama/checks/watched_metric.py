@@ -13,6 +13,7 @@ _IOU = {
     "mDice": ("aAcc", "mDice", "mAcc"),
     "mFscore": ("aAcc", "mFscore", "mPrecision", "mRecall"),
 }
+_WRITERS = {"ClassPredictions", "DumpResults", "DumpDetResults", "DumpProposals"}  # they give no metric
 _COCO = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 
 
@@ -71,7 +72,7 @@ def _class_of(metric: Mapping[str, Any]) -> type | None:
 def _names(metric: Mapping[str, Any]) -> list[str] | None:
     """Return what a metric gives, without its prefix; None where that is not known."""
     kind = getattr(_class_of(metric), "__name__", "")
-    if metric.get("format_only") or kind == "ClassPredictions":  # writes predictions alone
+    if metric.get("format_only") or kind in _WRITERS:
         return []
     if kind == "Accuracy" and not metric.get("thrs"):
         topk = metric.get("topk", (1,))

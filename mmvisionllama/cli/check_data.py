@@ -26,13 +26,18 @@ def main(args: argparse.Namespace) -> int:
     from mmvisionllama.checks.left_behind import remark_on_left_behind
     from mmvisionllama.checks.run import build_model, size_check_of
     from mmvisionllama.config import load_config
+    from mmvisionllama.errors import ConfigError
 
     console = Console(highlight=False, soft_wrap=True)
     cfg = load_config(args.config, args.cfg_options)
     model = build_model(cfg)
-    for section in ("val_evaluator", "test_evaluator"):
-        require_one_number_of_classes(cfg, model, section)
     checked = check_data(cfg, *LOADERS, size_check=size_check_of(model))
+    for section in ("val_evaluator", "test_evaluator"):
+        try:
+            require_one_number_of_classes(cfg, model, section)
+        except ConfigError as error:
+            checked.problems.append(DataProblem("config", str(error)))
+            break
     checked.problems += [DataProblem("config", x, fatal=False) for x in remark_on_left_behind(cfg)]
     fatal = [problem for problem in checked.problems if problem.fatal]
     for line in checked.looked_at:

@@ -30,8 +30,8 @@ def box_around(mask: list[list[float]] | dict[str, Any]) -> Box | None:
         raise MaskError("no polygon of three points or more")
     if not any(map(has_area, polygons)):
         raise MaskError("polygons without area")
-    xs, ys = ([value for x in polygons for value in x[start::2]] for start in (0, 1))
-    return min(xs), min(ys), max(xs), max(ys)
+    xs, ys = ([x[start::2] for x in polygons] for start in (0, 1))
+    return min(map(min, xs)), min(map(min, ys)), max(map(max, xs)), max(map(max, ys))
 
 
 def _is_polygon(numbers: Sequence[float]) -> bool:
@@ -42,8 +42,10 @@ def has_area(polygon: Sequence[float]) -> bool:
     """Whether a polygon x, y, x, y, ... has three corners or more, and these do not lie on one line."""
     if not _is_polygon(polygon):
         return False
-    xs, ys = polygon[::2], polygon[1::2]
-    return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs))) != 0
+    x, y = polygon[0], polygon[1]
+    sides = [(polygon[i] - x, polygon[i + 1] - y) for i in range(2, len(polygon), 2)]
+    first = next((side for side in sides if side != (0, 0)), (0, 0))
+    return any(first[0] * side[1] != first[1] * side[0] for side in sides)
 
 
 def _box_of_runs(mask: dict[str, Any]) -> Box | None:
