@@ -1,5 +1,6 @@
 """Check the data of a classifier or generator: folders, labels, classes."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from mmpretrain.datasets.custom import find_folders
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing, samples_of
 from mmvisionllama.checks.evaluators import LABEL_METRICS, name_of
 from mmvisionllama.checks.image_data import check_dropped, check_images, is_hidden
+from mmvisionllama.datasets.image_files import EXTENSIONS
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
 
@@ -57,12 +59,23 @@ def check_classification(dataset: BaseDataset, role: Role) -> Iterator[DataProbl
             f"images of at least two of the {known} classes",
         )
     elif len(labels) <= known == len(names or range(known)) and not uses_part(dataset):
-        empty = [str(names[x] if names else x) for x in range(known) if x >= len(labels) or not labels[x]]
-        if empty:
-            fix = "remove their folders, or add images" if folders else "leave them out, or add images"
-            text = f"{len(empty)} of {known} classes have no image: {shortened(empty)}; {fix}"
-            yield DataProblem(role.name, text, fatal=bool(folders) and not role.evaluated)
+        yield from _empty_classes(
+            dataset, role, [x for x in range(known) if x >= len(labels) or not labels[x]]
+        )
     yield f"{role.name}: {labels.sum():,} images of {np.count_nonzero(labels)} classes"
+
+
+def _empty_classes(dataset: BaseDataset, role: Role, empty: list[int]) -> Iterator[DataProblem]:
+    """Yield classes without images; that is an error for a training which drops those they have."""
+    if not empty:
+        return
+    names, places = dataset.metainfo.get("classes"), getattr(dataset, "folder_to_idx", None) or {}
+    folders = [Path(dataset.img_prefix, name) for name, place in places.items() if place in empty]
+    dropped = any(Path(x).suffix.lower() in EXTENSIONS for y in folders for _, _, z in os.walk(y) for x in z)
+    what = shortened([str(names[x] if names else x) for x in empty])
+    fix = "their files are not taken, see above" if dropped else "leave them out, or add images"
+    text = f"{len(empty)} of {role.num_classes or len(names)} classes have no image: {what}; {fix}"
+    yield DataProblem(role.name, text, fatal=dropped and not role.evaluated)
 
 
 def _extensions(dataset: CustomDataset, new: set[str]) -> str:

@@ -62,16 +62,9 @@ def _batches(
     name: str, loader: Mapping[str, Any], length: int, batch_size: int, processes: int, training: bool
 ) -> Iterator[DataProblem]:
     drops = loader.get("drop_last") or (loader.get("batch_sampler") or {}).get("drop_last")
-    sampler = loader.get("sampler") or {}
-    if _name(sampler.get("type")) in _ENDLESS:
+    if not drops or _name((loader.get("sampler") or {}).get("type")) in _ENDLESS:
         return
     share = -(-length // processes)
-    rounds = sampler.get("selected_round", 256) if _name(sampler.get("type")) == "RepeatAugSampler" else 0
-    if rounds and length < rounds:
-        text = f"RepeatAugSampler takes images by {rounds}, and there are {length:,}, so there would be none"
-        yield DataProblem(name, f"{text}; set {name}.sampler.selected_round=0")
-    if not drops:
-        return
     of = f" of a process, {length:,} shared by {processes}," if processes > 1 else ""
     if share < batch_size:
         yield DataProblem(

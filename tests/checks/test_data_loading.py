@@ -105,13 +105,6 @@ def test_a_segmentors_training_pads_to_one_size_that_is_given(tmp_path: Path) ->
         assert "model.data_preprocessor needs either size or size_divisor" in said(cfg)[0]
 
 
-def test_repeated_augmentation_of_fewer_images_than_a_round_of_its_sampler(tmp_path: Path) -> None:
-    cfg = classifier(tmp_path, sampler=dict(type="RepeatAugSampler"))
-    assert "takes images by 256, and there are 3, so there would be none" in said(cfg)[0]
-    cfg.train_dataloader.sampler.selected_round = 0
-    assert said(cfg) == ("", "")
-
-
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_images_of_several_sizes_for_a_collation_that_stacks(tmp_path: Path, split: str) -> None:
     cfg = classifier(tmp_path, split, batch_size=2, collate_fn=dict(type="default_collate"))
