@@ -1,6 +1,7 @@
 """Image files by their bytes: size and bits from a header, and whether the picture is whole."""
 
 import io
+import mmap
 import os
 import re
 import struct
@@ -75,8 +76,11 @@ def _is_whole(file: IO[bytes]) -> bool:
     file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
     if end in file.read():
         return True
-    file.seek(0)
-    return not is_cut_off(file.read())
+    # Mapped, so that of a photo before a film the photo alone is read.
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if start == _PNG:
+            return _png_ends(content)
+        return _last_segment(content) == _JPEG_END[1] or not is_cut_off(content[:])
 
 
 def _plain_header(file: IO[bytes]) -> ImageHeader | None:
@@ -146,7 +150,7 @@ def ended(content: bytes) -> bytes:
     return content
 
 
-def _last_segment(content: bytes) -> int | None:
+def _last_segment(content: bytes | mmap.mmap) -> int | None:
     """Walk from segment to segment, as thumbnails lie inside of them; return the kind of the last."""
     place, kind = len(_JPEG), None
     while kind != _JPEG_END[1] and (found := _SEGMENT.search(content, place)) is not None:
@@ -171,7 +175,7 @@ def _pixels(content: bytes) -> bytes | None:
         return None
 
 
-def _png_ends(content: bytes) -> bool:
+def _png_ends(content: bytes | mmap.mmap) -> bool:
     """Walk from chunk to chunk to the one that says the end."""
     place = len(_PNG)
     while place + 8 <= len(content):

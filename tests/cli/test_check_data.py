@@ -50,3 +50,14 @@ def test_all_errors_and_notes_are_reported_at_once(data: Path, capsys: pytest.Ca
 def test_a_wrong_config_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert main("check_data", "configs/det/nothing.py") == 2
     assert "error: no config" in capsys.readouterr().err
+
+
+def test_heads_that_disagree_and_a_test_left_behind_are_reported_with_the_data(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["model.roi_head.mask_head.num_classes=5", "val_evaluator.metric=bbox"]
+    assert main("check_data", DET, "--cfg-options", *options) == 1
+    out = capsys.readouterr().out
+    assert "error: config: model.roi_head.mask_head.num_classes=5, but the model's head" in out
+    assert "note: config: test_evaluator was left behind" in out
+    assert "1 errors, 1 notes" in out
