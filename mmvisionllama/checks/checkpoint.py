@@ -1,15 +1,17 @@
 """Check that a checkpoint fits the model, before a run starts."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner.checkpoint import load_state_dict
 from torch import Tensor, nn
 
+from mmvisionllama.checkpoint.class_rows import ClassFit, classes_of_checkpoint, fit_classes
 from mmvisionllama.checkpoint.matching import (
     Match,
     Shape,
@@ -107,24 +109,30 @@ def check_resume(model: nn.Module, path: str, cfg: Config | None = None, process
     return notes + check_exact(model, path, cfg)
 
 
-def check_start(model: nn.Module, path: str, cfg: Config | None = None) -> list[str]:
+def check_start(
+    model: nn.Module, path: str, cfg: Config | None = None, classes: Sequence[str] | None = None
+) -> list[str]:
     """Require that ``load_from`` fits.
 
     No weight differs in shape, most of the backbone gets weights and none of its blocks only some, and what
     leaves no shape is as it was, but for what fine-tuning adapts to (see ``same_model.FREE_AT_START``).
+    Classifying layers may be of other classes (see ``class_rows.fit_classes``), and parts that
+    ``accepted_differences`` names may be of another shape: they begin anew.
 
     Args:
         cfg: See ``check_exact``.
+        classes: Of the training data, if they are known.
 
     Returns: Lines about weights that are new or left over, and accepted differences, none if it fits exactly.
     Raises: CheckpointError: listing both sides.
     """
     checkpoint = read_checkpoint(path, lazy=True)
     weights = weights_of(checkpoint, path)
-    match = match_weights(model, weights)
+    source = f"load_from={path}"
+    fit = starting_weights(model, checkpoint, path, cfg, classes)
+    match = match_weights(model, fit.weights)
     core = "backbone." if hasattr(model, "backbone") else ""
     given, lacking = (sum(x.startswith(core) for x in names) for names in (match.matched, match.missing))
-    source = f"load_from={path}"
     if match.differing or lacking >= given:
         what = "" if match.differing else f": it gives {given} of the backbone's {given + lacking} weights"
         fix = _conversion(weights) or _start_hint(model, checkpoint, path)
@@ -132,7 +140,25 @@ def check_start(model: nn.Module, path: str, cfg: Config | None = None) -> list[
         raise CheckpointError(f"{source} does not fit the model{what}:\n{listed}\n  {fix}")
     _require_whole_blocks(match, core, "model", source, cfg, _conversion(weights))
     notes = [] if cfg is None else require_accepted(differences_at_start(checkpoint, path, cfg), cfg, source)
-    return _note(source, match, core) + notes
+    return fit.notes(source) + _note(source, match, core) + notes
+
+
+def starting_weights(
+    model: nn.Module,
+    checkpoint: dict[str, Any],
+    path: str | Path,
+    cfg: Config | None = None,
+    classes: Sequence[str] | None = None,
+) -> ClassFit:
+    """Return the weights that ``load_from`` gives to ``model``, rows of other classes in their places.
+
+    Args: See ``check_start``; the model has its first values, which rows of new classes keep.
+    """
+    weights = weights_of(checkpoint, path)
+    fit = fit_classes(weights, model.state_dict(), classes_of_checkpoint(checkpoint, path), classes)
+    match = match_weights(model, fit.weights) if cfg is not None else None
+    anew = [x for x, _, _ in match.differing if is_accepted(f"model.{x}", cfg)] if match is not None else []
+    return fit.without(anew)
 
 
 def check_pretrained(model: nn.Module, cfg: Config | None = None) -> list[str]:

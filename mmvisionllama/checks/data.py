@@ -148,6 +148,13 @@ def _disagreements(what: str, names: list[tuple[str, tuple[str, ...]]]) -> Itera
             yield DataProblem(name, f"its {what} are not those of {first}: {'; '.join(lacking) or order}")
 
 
+def classes_of_data(dataset: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return the names of the classes that the config of a data set, or its type, gives; None if neither."""
+    leaf = next(_leaves(dataset))
+    names = _build(leaf).metainfo.get("classes")
+    return None if names is None else tuple(names)
+
+
 def check_dataset(
     dataset: dict[str, Any] | BaseDataset,
     num_classes: int | None = None,

@@ -12,7 +12,7 @@ from mmvisionllama.checks.checkpoint import (
     check_start,
     classes_in,
 )
-from mmvisionllama.checks.data import require_sound_data
+from mmvisionllama.checks.data import classes_of_data, require_sound_data
 from mmvisionllama.checks.evaluators import metrics_of
 from mmvisionllama.checks.head_classes import require_one_number_of_classes
 from mmvisionllama.checks.left_behind import remark_on_left_behind
@@ -44,7 +44,7 @@ def check_training(cfg: Config, processes: int = 1) -> list[str]:
     if cfg.get("resume"):
         notes += check_resume(model, cfg.load_from, cfg, processes)
     elif cfg.get("load_from"):
-        notes += check_start(model, cfg.load_from, cfg)
+        notes += check_start(model, cfg.load_from, cfg, classes_of_data(cfg.train_dataloader.dataset))
     notes += check_pretrained(model, cfg)
     loaders = ("train_dataloader", "val_dataloader")
     trained = classes_in(cfg.load_from) if cfg.get("resume") else None

@@ -34,6 +34,7 @@ from mmvisionllama.checkpoint.run_identity import (
 )
 from mmvisionllama.checkpoint.saving import publish, temporary_of
 from mmvisionllama.checkpoint.sharded import SHARDED
+from mmvisionllama.checks.checkpoint import starting_weights
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.fault_tolerance.collectives import CPUCollectives
 from mmvisionllama.fault_tolerance.disk_faults import DiskFaults, survive_in_logs
@@ -295,11 +296,19 @@ class ResumableRunner(OpenRunner):
         """Load the weights of a checkpoint, sharded or whole, and return all that it holds."""
         path = Path(filename)
         checkpoint = self.model.read(path) if self._is_sharded else read_checkpoint(filename)
+        if "train" in self.built_loops and not self.start[1]:
+            checkpoint = self._fitted(unwrapped(self), checkpoint, path)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         load_weights(unwrapped(self), checkpoint)
         self.has_loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
+
+    def _fitted(self, model: nn.Module, checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
+        """Return a checkpoint to start from whose weights fit the classes of the training data."""
+        metainfo = dataset_metainfo(self) or {}
+        fit = starting_weights(model, checkpoint, path, self.cfg, metainfo.get("classes"))
+        return {**checkpoint, "state_dict": fit.weights} if fit.is_changed else checkpoint
 
     def _resume_seed(self, seed: int) -> None:
         if self.cfg.get("randomness", {}).get("seed") is not None:
@@ -452,7 +461,8 @@ class ResumableRunner(OpenRunner):
             self.init_model_weights()
         path, resume = self.start
         if path is not None and not resume and not self.has_loaded:
-            load_weights(self.model.module, read_checkpoint(path))
+            checkpoint = self._fitted(self.model.module, read_checkpoint(path), Path(path))
+            load_weights(self.model.module, checkpoint)
             self.has_loaded = True
         self.model.shard()
 

@@ -1,0 +1,1 @@
+"""From a folder of images to a config: find the data, choose a recipe, write what a training reads."""
