@@ -18,6 +18,7 @@ COMMANDS = {
     "prepare-digitscenes": "prepare_digitscenes",
     "check-data": "check_data",
     "config": "read_config",
+    "finetune": "finetune",
     "train": "train",
     "test": "test",
     "predict": "predict",

@@ -73,9 +73,22 @@ class DryRun:
 
 
 def report_dry_run(runner: Runner, hook: "DryRunHook") -> DryRun:
-    """Make a few steps of a training that has not begun, and one validation batch, and report to its log.
+    """Do ``make_dry_run``, and report to the log of the run.
 
     Raises: LaunchError: if the loss is not finite, or no step is left.
+    """
+    found = make_dry_run(runner, hook)
+    for line in found.lines():
+        runner.logger.info(line)
+    if not math.isfinite(found.loss):
+        raise LaunchError(f"--dry-run: the loss is {found.loss}")
+    return found
+
+
+def make_dry_run(runner: Runner, hook: "DryRunHook") -> DryRun:
+    """Make a few steps of a training that has not begun, and one validation batch.
+
+    Raises: LaunchError: if no step is left.
     """
     runner.register_hook(hook)
     with suppress(_Done):
@@ -84,10 +97,6 @@ def report_dry_run(runner: Runner, hook: "DryRunHook") -> DryRun:
         end_workers(dataloader)
     if hook.found is None:
         raise LaunchError("--dry-run: no step is left of this training")
-    for line in hook.found.lines():
-        runner.logger.info(line)
-    if not math.isfinite(hook.found.loss):
-        raise LaunchError(f"--dry-run: the loss is {hook.found.loss}")
     return hook.found
 
 

@@ -40,7 +40,7 @@ from mmvisionllama.training.distributed import (
     rank_of,
     timeout_of,
 )
-from mmvisionllama.training.dry_run import report_dry_run, temporary_work_dir
+from mmvisionllama.training.dry_run import DryRun, make_dry_run, report_dry_run, temporary_work_dir
 from mmvisionllama.training.hooks import hooks_by
 from mmvisionllama.training.precision import autocast_dtype, mixed_precision_wrapper
 from mmvisionllama.training.run_folder import (
@@ -132,6 +132,20 @@ def train(
                 runner = _resumed(run, back)
         past = validations(runner)
         return past[-1]["metrics"] if past else {}
+
+
+def measure(config: str | Path, *, cfg_options: dict[str, Any] | None = None) -> DryRun:
+    """Make a few steps of a training in this process, and return what they took; nothing is left behind.
+
+    Raises: UserError: for a training that could not begin.
+    """
+    with temporary_work_dir() as folder:
+        options = dict(launcher="none", work_dir=folder, seed=None, compile=False)
+        run = _read(config, cfg_options, TRAINING_SECTIONS, **options)
+        share_batch(run.cfg, 1)
+        with _start_watched(run.cfg):
+            runner = _start(run, "training", check_training, [])
+        return make_dry_run(runner, *hooks_by("dry run", runner))
 
 
 def test(
