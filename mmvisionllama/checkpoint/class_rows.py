@@ -28,7 +28,7 @@ class ClassFit:
     """Weights of a checkpoint that fit the classes of a model.
 
     Attributes:
-        kept, new, dropped: Names of classes that both have, that the model alone has, and the checkpoint alone.
+        kept, new, dropped: Names of classes that both have, the model alone, and the checkpoint alone.
         mapped: Layers whose rows were put to the places of their classes.
         left_out: Layers whose classes are unknown, and of another number: they begin anew.
         anew: Weights of another shape that a config says may begin anew.
@@ -64,7 +64,9 @@ class ClassFit:
                 f"{source}: {shortened(self.left_out)} are of another number of classes and begin anew"
             )
         if self.anew:
-            lines.append(f"{source}: of another shape and accepted, so these begin anew: {shortened(self.anew)}")
+            lines.append(
+                f"{source}: of another shape and accepted, so these begin anew: {shortened(self.anew)}"
+            )
         return lines
 
 

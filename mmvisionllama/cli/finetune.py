@@ -27,15 +27,19 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_DATA,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("data", metavar="DATA", type=Path, help="folder of your images, or file of annotations")
+    parser.add_argument(
+        "data", metavar="DATA", type=Path, help="folder of your images, or file of annotations"
+    )
     parser.add_argument("--task", required=True, choices=["cls", "seg", "det", "pretrain"])
     parser.add_argument(
-        "--model", metavar="NAME", help="e.g. visionllama_small, pyramid_visionllama_tiny (default: that of --init)"
+        "--model",
+        metavar="NAME",
+        help="e.g. visionllama_small, pyramid_visionllama_tiny (default: that of --init)",
     )
     parser.add_argument(
         "--init",
         metavar="CHECKPOINT",
-        help="start from a trained model: a checkpoint, a work directory or a name; other classes are no hindrance",
+        help="start from a trained model, also of other classes: a checkpoint, a work directory or a name",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole(), help="passes over the images (default: by their number)")
@@ -46,7 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--batch", type=_batch, metavar="N|auto", help="images of a step; auto: what memory and speed allow"
     )
     parser.add_argument("--size", type=SIDE, help="side of training images in px (default: by the images)")
-    parser.add_argument("--no-flips", action="store_true", help="a mirrored image is another one, as with digits")
+    parser.add_argument(
+        "--no-flips", action="store_true", help="a mirrored image is another one, as with digits"
+    )
     parser.add_argument("--seed", type=SEED, default=0, help="of the split and of the training (default: 0)")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="seg: lines of NAME, NAME,VALUE or NAME,R,G,B for masks"
@@ -55,7 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--ignore-label", type=whole(0, 255), metavar="N", help="seg: value of masks that counts for nothing"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder of config and results (default: work_dirs/<data>_<model>)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of config and results (default: work_dirs/<data>_<model>)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace config and results in --out")
     parser.add_argument("--no-train", action="store_true", help="write the config, and train later")

@@ -11,7 +11,7 @@ from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Ta
 from mmvisionllama.finetuning.label_maps import LabelMaps, written_maps
 from mmvisionllama.suggestions import shortened
 
-_INLINE = 24  # class names that a config has itself; more go into a file
+_INLINE = 80  # letters of class names that a config has itself; more go into a file
 _LEAST_WITH_MASKS = 0.95
 
 
@@ -52,7 +52,7 @@ def write_annotations(
     folder.mkdir(parents=True)
     classes = label_maps.classes if label_maps is not None else found.classes
     names: Any = list(classes)
-    if len(classes) > _INLINE:
+    if sum(len(x) + 4 for x in classes) > _INLINE:
         (folder / "classes.txt").write_text("".join(f"{x}\n" for x in classes), encoding="utf-8")
         names = str(final / "classes.txt")
     options, notes, has_masks, kind = {}, [], False, "txt"

@@ -8,12 +8,9 @@ from mmvisionllama.finetuning.recipe import Recipe
 from mmvisionllama.finetuning.settings import (
     LOAD,
     LOAD_TRAIN,
-    MEAN,
-    STD,
     Settings,
     backbone_settings,
-    evaluated,
-    loader,
+    loaders,
     part,
 )
 
@@ -34,24 +31,22 @@ def cls_settings(data: Annotations, recipe: Recipe) -> Settings:
         ),
     )
     variables = dict(
-        _data=dict(
-            type="CustomDataset", data_root=str(data.root), metainfo=dict(classes=data.class_list)
-        ),
+        _data=dict(type="CustomDataset", data_root=str(data.root), metainfo=dict(classes=data.class_list)),
         _test=[LOAD, *_test_size(recipe), dict(type="PackInputs")],
     )
-    val = loader(recipe, part(data, "val", Name("_test")), train=False)
-    test = loader(recipe, part(data, "test", Name("_test")), train=False) if "test" in data.files else None
-    topk = (1, 5) if classes > 5 else (1,)
+    metrics = {}
+    if classes > 5:
+        metrics["val_evaluator"] = [dict(type="Accuracy", topk=(1, 5)), dict(type="SingleLabelMetric")]
+        metrics["test_evaluator"] = Name("val_evaluator")
+    sets = part(data, "train", _train(recipe)), *(part(data, x, Name("_test")) for x in ("val", "test"))
     return Settings(
-        ("runtime/default", "runtime/cls"),
+        ("datasets/own_cls", "schedules/own", "runtime/default", "runtime/cls"),
         variables,
         dict(
             model=model,
-            data_preprocessor=dict(num_classes=classes, mean=MEAN, std=STD, to_rgb=True),
-            train_dataloader=loader(recipe, part(data, "train", _train(recipe)), train=True),
-            **evaluated(data, val, test),
-            val_evaluator=[dict(type="Accuracy", topk=topk), dict(type="SingleLabelMetric")],
-            test_evaluator=Name("val_evaluator"),
+            data_preprocessor=dict(num_classes=classes),
+            **loaders(*sets, batch=recipe.batch, evaluated=recipe.batch),
+            **metrics,
         ),
     )
 
@@ -59,7 +54,10 @@ def cls_settings(data: Annotations, recipe: Recipe) -> Settings:
 def _train(recipe: Recipe) -> list[dict[str, Any]]:
     side = recipe.side
     if side < _SMALL:
-        size = [dict(type="Resize", scale=(side, side)), dict(type="RandomCrop", crop_size=side, padding=side // 8)]
+        size = [
+            dict(type="Resize", scale=(side, side)),
+            dict(type="RandomCrop", crop_size=side, padding=side // 8),
+        ]
     else:
         size = [dict(type="RandomResizedCrop", scale=side, crop_ratio_range=(0.35, 1.0))]
     flip = [dict(type="RandomFlip", prob=0.5)] if recipe.flips else []

@@ -10,8 +10,7 @@ from mmvisionllama.finetuning.settings import (
     LOAD_TRAIN,
     Settings,
     backbone_settings,
-    evaluated,
-    loader,
+    loaders,
     part,
 )
 
@@ -27,7 +26,10 @@ def det_settings(data: Annotations, recipe: Recipe) -> Settings:
     if data.has_masks:
         annotate.insert(0, dict(type="mmvisionllama.MarkMissingMasks"))
     classes = data.class_list
-    resize, pack = dict(type="Resize", scale=scale, keep_ratio=True), dict(type="PackDetInputs", meta_keys=_META)
+    resize, pack = (
+        dict(type="Resize", scale=scale, keep_ratio=True),
+        dict(type="PackDetInputs", meta_keys=_META),
+    )
     variables = dict(
         _data=dict(type="CocoDataset", data_root=str(data.root), metainfo=dict(classes=classes)),
         _test=[LOAD, resize, *annotate, pack],
@@ -40,29 +42,29 @@ def det_settings(data: Annotations, recipe: Recipe) -> Settings:
         dict(type="FilterAnnotations", min_gt_bbox_wh=(1, 1)),
         dict(type="PackDetInputs"),
     ]
-    filtered = dict(filter_cfg=dict(filter_empty_gt=True))
-    metric = dict(type="FasterCocoMetric", metric=["bbox", "segm"] if data.has_masks else "bbox")
-    val, test = (_evaluated(data, recipe, name) if name in data.files else None for name in ("val", "test"))
-    metrics = {
-        f"{name}_evaluator": dict(**metric, ann_file=str(data.files[of]))
-        for name, of in (("val", "val"), ("test", "val" if test is None else "test"))
-    }
+    sets = (
+        part(data, "train", train, filter_cfg=dict(filter_empty_gt=True)),
+        *(part(data, x, Name("_test"), test_mode=True) for x in ("val", "test")),
+    )
+    metrics = dict(val_evaluator=_metric(data, "val"), test_evaluator=Name("val_evaluator"))
+    if "test" in data.files:
+        metrics["test_evaluator"] = _metric(data, "test")
     tiny = "_tiny" if recipe.backbone.is_tiny else ""
     kind = "mask_rcnn" if data.has_masks else "faster_rcnn"
     return Settings(
-        (f"models/{kind}{tiny}", "runtime/default", "runtime/det"),
+        (f"models/{kind}{tiny}", "datasets/own_det", "schedules/own", "runtime/default", "runtime/det"),
         variables,
         dict(
             model=_model(len(data.classes), recipe, has_masks=data.has_masks),
-            train_dataloader=loader(recipe, part(data, "train", train, **filtered), train=True),
-            **evaluated(data, val, test),
+            **loaders(*sets, batch=recipe.batch, evaluated=recipe.batch),
             **metrics,
         ),
     )
 
 
-def _evaluated(data: Annotations, recipe: Recipe, name: str) -> dict[str, Any]:
-    return loader(recipe, part(data, name, Name("_test"), test_mode=True), train=False, batch=recipe.batch)
+def _metric(data: Annotations, name: str) -> dict[str, Any]:
+    kinds = dict(metric=["bbox", "segm"]) if data.has_masks else {}
+    return dict(ann_file=str(data.files[name]), **kinds)
 
 
 def _model(classes: int, recipe: Recipe, *, has_masks: bool) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from mmvisionllama.inference.input_images import EXTENSIONS
 from mmvisionllama.suggestions import shortened
 
@@ -21,6 +23,7 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
+_EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 _HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN")  # of macOS, Synology and Windows
 
 
@@ -138,6 +141,17 @@ def has_image(folder: Path) -> bool:
 def subfolders(folder: Path) -> list[Path]:
     """List the folders in a folder that are not hidden, by name."""
     return sorted(x for x in folder.iterdir() if x.is_dir() and not is_hidden(x.name))
+
+
+def image_size(path: Path) -> tuple[int, int] | None:
+    """Return width and height from the header of a file, turned as EXIF says; None if unreadable."""
+    try:
+        with Image.open(path) as image:
+            # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
+            exif = image.getexif() if image.info.get("exif") else {}
+            return image.size[::-1] if exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED else image.size
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def part_folders(folder: Path) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Values and colours in masks: which class each means, and label maps 0, 1, ... where they mean other ones."""
+"""Values and colours in masks: which class each means, and label maps of 0, 1, ... where they are none."""
 
 import csv
 import re
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmvisionllama.errors import DataError
+from mmvisionllama.finetuning.cityscapes_tree import all_ids, label_of_id
 from mmvisionllama.finetuning.found_data import FoundData
 from mmvisionllama.suggestions import shortened
 
@@ -69,8 +70,8 @@ class LabelMaps:
             keys = [x[0] for x in keys]  # grey, as R = G = B
         if unknown := [x for x in keys if x not in self.labels]:
             raise DataError(
-                f"{path} has {shortened([str(x) for x in unknown])}, which no class has; give --classes a file "
-                "with a line NAME,VALUE or NAME,R,G,B for each class"
+                f"{path} has {shortened([str(x) for x in unknown])}, which no class has; give --classes a "
+                "file with a line NAME,VALUE or NAME,R,G,B for each class"
             )
         return np.array([self.labels[x] for x in keys], np.uint8)[places.reshape(-1)].reshape(mask.shape[:2])
 
@@ -114,6 +115,8 @@ def understand_masks(found: FoundData, table: ClassTable | None, ignore: int | N
 
     Raises: DataError: for colours without a table, masks of one value, or files that are no masks.
     """
+    if found.classes:
+        return _of_cityscapes(found)
     masks = [sample.label for samples in found.parts.values() for sample in samples]
     step = max(len(masks) // _LOOKED_AT, 1)
     looked_at = masks[::step]
@@ -125,7 +128,18 @@ def understand_masks(found: FoundData, table: ClassTable | None, ignore: int | N
     if coloured:
         return _of_colours(coloured, table, looked_at[0])
     values = sorted(counts)
-    return _of_numbers(values, table, ignore, plain=modes <= {*_INDEX_MODES} and "1" not in modes, modes=modes)
+    return _of_numbers(
+        values, table, ignore, plain=modes <= {*_INDEX_MODES} and "1" not in modes, modes=modes
+    )
+
+
+def _of_cityscapes(found: FoundData) -> LabelMaps:
+    if "labelTrainIds" in found.layout:
+        labels = {label: label for label in range(len(found.classes))} | {IGNORED: IGNORED}
+        return LabelMaps(found.classes, labels, as_they_are=True)
+    labels = {x: IGNORED if (label := label_of_id(x)) is None else label for x in all_ids()}
+    notes = ("label maps of the 19 evaluated classes are written",)
+    return LabelMaps(found.classes, labels | {IGNORED: IGNORED}, as_they_are=False, notes=notes)
 
 
 def _of_colours(colours: Sequence[tuple[int, int, int]], table: ClassTable | None, first: Path) -> LabelMaps:
@@ -133,8 +147,8 @@ def _of_colours(colours: Sequence[tuple[int, int, int]], table: ClassTable | Non
         lines = "".join(f"\n  NAME,{r},{g},{b}" for r, g, b in sorted(colours)[:12])
         more = f"\n  ... ({len(colours) - 12} more)" if len(colours) > 12 else ""
         raise DataError(
-            f"the masks are coloured (first {first.name}, {len(colours)} colours): save which class each colour "
-            f"is, one a line, and give the file by --classes FILE:{lines}{more}"
+            f"the masks are coloured (first {first.name}, {len(colours)} colours): save which class each "
+            f"colour is, one a line, and give the file by --classes FILE:{lines}{more}"
         )
     labels = {key: label for label, key in enumerate(table.keys)}
     notes = ["masks are coloured: label maps of the table's classes are written"]
@@ -229,9 +243,7 @@ def _by_names(found: FoundData) -> dict[str, Any] | None:
     """Return folders and endings from which mmseg pairs all images and masks, None if there are none."""
     samples = [x for part in found.parts.values() for x in part]
     images, masks = _common([x.image for x in samples]), _common([x.label for x in samples])
-    pairs = [
-        (x.image.relative_to(images).as_posix(), x.label.relative_to(masks).as_posix()) for x in samples
-    ]
+    pairs = [(x.image.relative_to(images).as_posix(), x.label.relative_to(masks).as_posix()) for x in samples]
     shared = len(_shared_start(*(x.removesuffix(Path(x).suffix) for x in pairs[0])))
     endings = pairs[0][0][shared:], pairs[0][1][shared:]
     if not all(endings) or any(
@@ -254,7 +266,9 @@ def _common(paths: Sequence[Path]) -> Path:
 
 
 def _shared_start(one: str, other: str) -> str:
-    count = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    count = next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
     return one[:count]
 
 

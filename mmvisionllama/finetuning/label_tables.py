@@ -54,7 +54,9 @@ def read_label_tables(root: Path) -> FoundData:
     classes = sorted({x.label for x in parts["train"]}, key=_natural)
     for part, samples in parts.items():
         if unknown := sorted({x.label for x in samples} - set(classes), key=_natural):
-            raise DataError(f"{root}: the part {part} has classes without training rows: {shortened(unknown)}")
+            raise DataError(
+                f"{root}: the part {part} has classes without training rows: {shortened(unknown)}"
+            )
     if len(classes) < 2:
         raise DataError(f"{root}: all {len(parts['train']):,} rows are of one class, {classes[0]!r}")
     ordered = {part: tuple(parts[part]) for part in ("train", "val", "test") if part in parts}

@@ -57,7 +57,10 @@ class Prepared:
         best = _short(self.best_checkpoint())
         if self.recipe.task == "pretrain":
             again = ["mmvisionllama", "finetune", "DATA", "--task", "cls", "--init", best]
-            return {"use": again, "look": ["mmvisionllama", "predict", best, "IMAGES", "--out", "predictions"]}
+            return {
+                "use": again,
+                "look": ["mmvisionllama", "predict", best, "IMAGES", "--out", "predictions"],
+            }
         return {
             "predict": ["mmvisionllama", "predict", best, "IMAGES", "--out", "predictions"],
             "export": ["mmvisionllama", "export", best, "--to", "onnx"],
@@ -143,14 +146,16 @@ def train_command(config: Path) -> str:
 def _told(recipe: Recipe, data: Annotations) -> list[str]:
     backbone = recipe.backbone
     start = "random values" if backbone.start is None else str(backbone.start)
-    size = f"{recipe.image[0]} x {recipe.image[1]}" if recipe.task == "det" else f"{recipe.side} x {recipe.side}"
+    size = (
+        f"{recipe.image[0]} x {recipe.image[1]}" if recipe.task == "det" else f"{recipe.side} x {recipe.side}"
+    )
     lines = [
         f"{backbone.title} from {start}: {size} px, {recipe.batch} images a step, {recipe.epochs} epochs"
     ]
     if backbone.start is None and data.counts["train"] < _FEW and recipe.task != "pretrain":
         lines.append(
-            f"{data.counts['train']:,} images are few to learn from random values: --init CHECKPOINT starts from "
-            "a trained model, or one that --task pretrain has made of your images without labels"
+            f"{data.counts['train']:,} images are few to learn from random values: --init CHECKPOINT starts "
+            "from a trained model, or from one that --task pretrain has made of images without labels"
         )
     return lines
 
@@ -193,7 +198,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
 
 
 def _put(draft: Path, folder: Path) -> None:
-    """Move what was written to its place; trainings that are there stay, and begin anew by their own rules."""
+    """Move what was written to its place; trainings that are there stay."""
     folder.mkdir(exist_ok=True)
     for part in sorted(draft.iterdir()):
         target = folder / part.name
@@ -208,5 +213,3 @@ def _as_name(text: str) -> str:
 
 def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-

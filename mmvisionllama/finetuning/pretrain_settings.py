@@ -10,8 +10,7 @@ from mmvisionllama.finetuning.settings import (
     LOAD_TRAIN,
     Settings,
     backbone_settings,
-    evaluated,
-    loader,
+    loaders,
     part,
 )
 
@@ -31,18 +30,11 @@ def pretrain_settings(data: Annotations, recipe: Recipe) -> Settings:
         _test=[LOAD, *middle, dict(type="PackInputs")],
     )
     train = [LOAD_TRAIN, *size, *flip, dict(type="PackInputs")]
-    collate = dict(collate_fn=dict(type="default_collate"))
-    val = loader(recipe, part(data, "val", Name("_test")), train=False, **collate)
+    sets = part(data, "train", train), part(data, "val", Name("_test")), None
     return Settings(
-        ("models/mae", "runtime/default", "runtime/pretrain"),
+        ("models/mae", "datasets/own_mae", "schedules/own", "runtime/default", "runtime/pretrain"),
         variables,
-        dict(
-            model=_model(recipe),
-            train_dataloader=loader(recipe, part(data, "train", train), train=True, **collate),
-            **evaluated(data, val, None),
-            val_evaluator=dict(type="mmvisionllama.ReconstructionLoss"),
-            test_evaluator=Name("val_evaluator"),
-        ),
+        dict(model=_model(recipe), **loaders(*sets, batch=recipe.batch, evaluated=recipe.batch)),
     )
 
 

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from PIL import Image
 
 from mmvisionllama.errors import ArgumentError, DataError
 from mmvisionllama.finetuning.backbones import Backbone
-from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Task
+from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Task, image_size
 from mmvisionllama.suggestions import shortened
 
 _MEASURED = 2_000  # headers of images that are read for their sizes
-_EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 # Longest sides of training images in px: of tiny models, of all others.
 _MOST = {"cls": (64, 224), "pretrain": (64, 224), "seg": (256, 512), "det": (320, 800)}
 _BATCH = {"cls": (64, 32), "pretrain": (64, 64), "seg": (8, 8), "det": (8, 4)}
 # Images that a training sees in all where nobody says how long it is: from random values, from a checkpoint.
-_SEEN = {"cls": (80_000, 40_000), "pretrain": (80_000, 80_000), "seg": (24_000, 12_000), "det": (24_000, 12_000)}
+_SEEN = {
+    "cls": (80_000, 40_000),
+    "pretrain": (80_000, 80_000),
+    "seg": (24_000, 12_000),
+    "det": (24_000, 12_000),
+}
 _EPOCHS = {"cls": (10, 300), "pretrain": (30, 800), "seg": (10, 300), "det": (6, 100)}
 _LR = {"cls": (1e-3, 5e-4), "pretrain": (2e-3, 6e-4), "seg": (2e-3, 2e-4), "det": (1e-3, 1e-4)}
 
@@ -89,7 +92,9 @@ def choose_recipe(
         DataError: for an image that cannot be read.
     """
     if task == "pretrain" and backbone.is_pyramid:
-        raise ArgumentError(f"--model {backbone.model}: MAE needs a plain backbone, e.g. --model visionllama_tiny")
+        raise ArgumentError(
+            f"--model {backbone.model}: MAE needs a plain backbone, e.g. --model visionllama_tiny"
+        )
     train = found.parts["train"]
     sizes = _sizes(train)
     width, height = (round(median(x[i] for x in sizes)) for i in (0, 1))
@@ -106,7 +111,9 @@ def choose_recipe(
         raise ArgumentError(f"--size {side}: {backbone.model} needs images of {unit} px at least")
     seen, (fewest, longest) = _SEEN[task][backbone.start is not None], _EPOCHS[task]
     if batch is not None and batch > len(train):
-        raise ArgumentError(f"--batch {batch}: there are {len(train):,} images for training; give at most so many")
+        raise ArgumentError(
+            f"--batch {batch}: there are {len(train):,} images for training; give at most so many"
+        )
     most_of_epoch = max(2, 1 << max(len(train) // 8, 1).bit_length() - 1)  # eight steps at least
     scale = 0.5 if backbone.start is not None else 1.0
     return Recipe(
@@ -144,21 +151,11 @@ def _sizes(samples: Sequence[Sample]) -> list[tuple[int, int]]:
         if isinstance(sample.label, Annotated):
             found.append((sample.label.width, sample.label.height))
             continue
-        size = image_size(sample)
+        size = image_size(sample.image)
         (unreadable if size is None else found).append(size or sample.image.name)
     if not found:
         raise DataError(f"none of the images can be read: {shortened(unreadable)}")
     return found
-
-
-def image_size(sample: Sample) -> tuple[int, int] | None:
-    """Return width and height of an image as it is loaded, turned as its EXIF entry says; None if unreadable."""
-    try:
-        with Image.open(sample.image) as image:
-            exif = image.getexif() if image.info.get("exif") else {}
-            return image.size[::-1] if exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED else image.size
-    except (OSError, SyntaxError, ValueError):
-        return None
 
 
 def _object_side(samples: Sequence[Sample]) -> float:

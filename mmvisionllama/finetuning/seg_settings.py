@@ -9,8 +9,7 @@ from mmvisionllama.finetuning.settings import (
     LOAD_TRAIN,
     Settings,
     backbone_settings,
-    evaluated,
-    loader,
+    loaders,
     part,
 )
 
@@ -27,6 +26,8 @@ def seg_settings(data: Annotations, recipe: Recipe) -> Settings:
             reduce_zero_label=False,
             **data.options,
         ),
+        # The same model in one process and in several, also for a batch of one image.
+        _norm=dict(type="GN", num_groups=8 if recipe.backbone.is_tiny else 32),
         # mmseg's tools read this by its name, and look for a loader of exactly this type in it.
         test_pipeline=[
             dict(type="LoadImageFromFile", _scope_="mmvisionllama"),
@@ -44,22 +45,14 @@ def seg_settings(data: Annotations, recipe: Recipe) -> Settings:
         dict(type="PhotoMetricDistortion"),
         dict(type="PackSegInputs"),
     ]
-    batch = recipe.batch if recipe.alike else 1  # maps of several sizes make no batch
-    test_pipeline = Name("test_pipeline")
-    val = loader(recipe, part(data, "val", test_pipeline), train=False, batch=batch)
-    has_test = "test" in data.files
-    test = loader(recipe, part(data, "test", test_pipeline), train=False, batch=batch) if has_test else None
-    train_loader = loader(recipe, part(data, "train", train), train=True)
-    train_loader["sampler"] = dict(type="InfiniteSampler", shuffle=True)
+    sets = part(data, "train", train), *(part(data, x, Name("test_pipeline")) for x in ("val", "test"))
+    evaluated = recipe.batch if recipe.alike else 1  # maps of several sizes make no batch
     return Settings(
-        ("models/upernet", "runtime/default", "runtime/seg"),
+        ("models/upernet", "datasets/own_seg", "schedules/own", "runtime/default", "runtime/seg"),
         variables,
         dict(
             model=_model(len(data.classes), recipe),
-            train_dataloader=train_loader,
-            **evaluated(data, val, test),
-            val_evaluator=dict(type="IoUMetric", iou_metrics=["mIoU"]),
-            test_evaluator=Name("val_evaluator"),
+            **loaders(*sets, batch=recipe.batch, evaluated=evaluated),
         ),
     )
 
@@ -70,9 +63,7 @@ def _scale(recipe: Recipe) -> tuple[int, int]:
 
 def _model(classes: int, recipe: Recipe) -> dict[str, Any]:
     side, tiny = recipe.side, recipe.backbone.is_tiny
-    # GroupNorm gives the same model in one process and in several, and needs no large batch.
-    norm = dict(type="GN", num_groups=8 if tiny else 32)
-    dims, out = recipe.backbone.sizes["embed_dims"], "featmap"
+    dims, out, norm = recipe.backbone.sizes["embed_dims"], "featmap", Name("_norm")
     model: dict[str, Any] = dict(data_preprocessor=dict(size=(side, side)))
     if recipe.backbone.is_pyramid:
         model["backbone"] = backbone_settings(recipe, out_type=out, out_indices=(0, 1, 2, 3))

@@ -1,7 +1,5 @@
 """Settings that the configs of all tasks share: backbone, loaders, optimizer, schedule."""
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +7,8 @@ from mmvisionllama.finetuning.annotation_files import Annotations
 from mmvisionllama.finetuning.config_text import Name, With
 from mmvisionllama.finetuning.recipe import Recipe
 
-MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 LOAD = dict(type="mmvisionllama.LoadImageFromFile")
 LOAD_TRAIN = dict(**LOAD, max_corrupt=10)
-_MOST_WORKERS = 4
 _VALIDATIONS = 10  # of a training
 
 
@@ -44,47 +40,35 @@ def backbone_settings(recipe: Recipe, **own: Any) -> dict[str, Any]:
     return {**settings, **chosen.kept, **own}
 
 
-def loader(
-    recipe: Recipe, dataset: With, *, train: bool, batch: int | None = None, **own: Any
-) -> dict[str, Any]:
-    """Return a data loader.
+def loaders(train: Any, val: Any, test: Any, *, batch: int, evaluated: int) -> dict[str, Any]:
+    """Return the data loaders.
 
     Args:
-        batch: None: that of the recipe.
-        own: What else the loader takes.
+        train, val, test: Data sets; None: there is no test part, so tests are on the validation part.
+        batch: Images of a step.
+        evaluated: Images of a batch of validation and test.
     """
-    workers = min(_MOST_WORKERS, max(len(os.sched_getaffinity(0)) // 2, 1))
+    val = dict(batch_size=evaluated, dataset=val)
     return dict(
-        batch_size=recipe.batch if batch is None else batch,
-        num_workers=workers,
-        persistent_workers=True,
-        sampler=dict(type="DefaultSampler", shuffle=train),
-        **own,
-        dataset=dataset,
+        train_dataloader=dict(batch_size=batch, dataset=train),
+        val_dataloader=val,
+        test_dataloader=Name("val_dataloader") if test is None else dict(batch_size=evaluated, dataset=test),
     )
 
 
-def part(data: Annotations, name: str, pipeline: Any, **own: Any) -> With:
-    """Return the data set of a part, which goes on from the variable ``_data``."""
+def part(data: Annotations, name: str, pipeline: Any, **own: Any) -> With | None:
+    """Return the data set of a part, which goes on from the variable ``_data``; None if there is none."""
+    if name not in data.files:
+        return None
     return With(Name("_data"), dict(ann_file=str(data.files[name]), **own, pipeline=pipeline))
-
-
-def evaluated(data: Annotations, section: Mapping[str, Any], test: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return loaders of validation and test: the test part's where there is one."""
-    return dict(
-        val_dataloader=section, test_dataloader=Name("val_dataloader") if test is None else test
-    )
 
 
 def schedule(data: Annotations, recipe: Recipe) -> dict[str, Any]:
     """Return optimizer, schedule, length and the hooks that follow from it."""
-    optimizer = dict(type="AdamW", lr=recipe.lr, betas=(0.9, 0.999), weight_decay=0.05, fused=True)
-    paramwise: dict[str, Any] = dict(flat_decay_mult=0.0)
-    wrapper: dict[str, Any] = dict(type="OptimWrapper", optimizer=optimizer)
+    wrapper: dict[str, Any] = dict(optimizer=dict(lr=recipe.lr))
     if recipe.layer_decay is not None:
         wrapper["constructor"] = "mmvisionllama.LayerDecayOptimWrapperConstructor"
-        paramwise = dict(layer_decay_rate=recipe.layer_decay, **paramwise)
-    wrapper |= dict(paramwise_cfg=paramwise, clip_grad=dict(max_norm=1.0))
+        wrapper["paramwise_cfg"] = dict(layer_decay_rate=recipe.layer_decay)
     each = recipe.steps_of_epoch(data.counts["train"])
     by_epoch = recipe.task != "seg"
     length = recipe.epochs if by_epoch else recipe.epochs * each
@@ -94,11 +78,13 @@ def schedule(data: Annotations, recipe: Recipe) -> dict[str, Any]:
     if length > 2:
         schedulers[0]["begin"] = warm_up
         schedulers.insert(0, dict(type="LinearLR", start_factor=1e-3, begin=0, end=warm_up, **unit))
-    interval = max(length // _VALIDATIONS, 1)
-    loop = dict(by_epoch=True, max_epochs=length) if by_epoch else dict(type="IterBasedTrainLoop", max_iters=length)
-    hooks = dict(
-        logger=dict(interval=max(min(each // 2, 50), 1)), checkpoint=dict(interval=interval)
+    interval = max(length // _VALIDATIONS, 1 if by_epoch else each)
+    loop = (
+        dict(by_epoch=True, max_epochs=length)
+        if by_epoch
+        else dict(type="IterBasedTrainLoop", max_iters=length)
     )
+    hooks = dict(logger=dict(interval=max(min(each // 2, 50), 1)), checkpoint=dict(interval=interval))
     return dict(
         optim_wrapper=wrapper,
         param_scheduler=schedulers,
