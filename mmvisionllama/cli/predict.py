@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmvisionllama.cli.common import command
-from mmvisionllama.cli.numbers import Number, whole
+from mmvisionllama.cli.numbers import SIDE, Number, whole
 from mmvisionllama.errors import ExitStatus
 
 
@@ -23,6 +23,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", help="where the checkpoint keeps no config, as converted weights")
     parser.add_argument(
         "--batch-size", type=whole(), help="images at once (default: as in the training's test)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=SIDE,
+        metavar="PX",
+        help="cut large images into overlapping tiles of this side, each predicted as an image of its size, "
+        "and join the results (segmentation, detection)",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=Number(float, 0, 0.9),
+        default=0.25,
+        help="share of a tile that neighbours have in common (default: 0.25)",
     )
     parser.add_argument(
         "--score-thr",
@@ -47,6 +60,7 @@ def main(args: argparse.Namespace) -> int:
     """Predict."""
     from mmvisionllama.inference.input_images import open_images
     from mmvisionllama.inference.prediction_files import write_predictions
+    from mmvisionllama.inference.tiling import Tiling
     from mmvisionllama.inference.trained_model import load
     from mmvisionllama.reports.progress import progress
 
@@ -60,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
             batch_size=args.batch_size,
             score_thr=args.score_thr,
             format=args.format,
+            tiling=None if args.tile is None else Tiling(args.tile, args.overlap),
             advance=advance,
         )
     for error in written.unreadable:

@@ -82,7 +82,9 @@ def choose_backbone(model: str | None, init: str | Path | None, default: str) ->
     path = checkpoint_file(init)
     kept = kept_model(read_checkpoint(path, lazy=True), path) or {}
     settings = dict(kept.get("backbone") or {})
-    kind = str(settings.pop("type", "")).rpartition(".")[2].replace("MAEVisionLLaMA", "VisionLLaMA")
+    kind = str(settings.pop("type", "")).rpartition(".")[2]
+    if kind == "MAEVisionLLaMA":  # whose blocks are those of the plain backbone, without LayerScale
+        kind, settings = "VisionLLaMA", {"layer_scale": None, **settings}
     if kind not in _TYPES:
         what = f"its backbone is a {kind}" if kind else "it does not say of which model it is"
         raise CheckpointError(

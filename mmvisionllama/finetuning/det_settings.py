@@ -31,7 +31,12 @@ def det_settings(data: Annotations, recipe: Recipe) -> Settings:
         dict(type="PackDetInputs", meta_keys=_META),
     )
     variables = dict(
-        _data=dict(type="CocoDataset", data_root=str(data.root), metainfo=dict(classes=classes)),
+        _data=dict(
+            type="CocoDataset",
+            data_root=str(data.root),
+            data_prefix=dict(img=""),
+            metainfo=dict(classes=classes),
+        ),
         _test=[LOAD, resize, *annotate, pack],
     )
     train = [

@@ -18,6 +18,7 @@ from mmvisionllama.inference.predictions import (
     Reconstruction,
     Segmentation,
 )
+from mmvisionllama.inference.tiling import Tiling, predict_tiled
 from mmvisionllama.inference.trained_model import TrainedModel
 
 Format = Literal["json", "csv", "coco"]
@@ -51,6 +52,7 @@ def write_predictions(
     batch_size: int | None = None,
     score_thr: float = 0.3,
     format: Format = "json",
+    tiling: Tiling | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Written:
     """Predict images and write pictures and numbers; an image that cannot be read does not stop the others.
@@ -58,6 +60,7 @@ def write_predictions(
     Args:
         out: Files of the same names there are replaced.
         batch_size: None: that of the training's test.
+        tiling: Cut large images into tiles of this kind.
         score_thr: Objects of a lower score are left out.
         format: ``json``; ``csv``; or ``coco``, a result file of COCO, for detectors alone, with the names of
             the images as ids.
@@ -71,7 +74,10 @@ def write_predictions(
         raise InputError(f"coco: a result file of COCO is for detectors; {model.source} is for {model.task}")
     names = _file_names(images)
     written, found = Written(out / _NAMES[format]), []
-    outcomes = model.predict_each(images, batch_size=batch_size)
+    if tiling is None:
+        outcomes = model.predict_each(images, batch_size=batch_size)
+    else:
+        outcomes = predict_tiled(model, images, tiling, batch_size=batch_size)
     for name, outcome in zip(names, outcomes, strict=True):
         if isinstance(outcome, InputError):
             written.unreadable.append(outcome)

@@ -184,7 +184,10 @@ class Detection(Prediction):
 
     def above(self, score_thr: float) -> "Detection":
         """Return the objects of at least this score."""
-        kept = self.scores >= score_thr
+        return self.chosen(self.scores >= score_thr)
+
+    def chosen(self, kept: NDArray[np.bool_]) -> "Detection":
+        """Return the objects for which ``kept`` (N,) is true."""
         masks = None if self.masks is None else self.masks[kept]
         return replace(
             self, boxes=self.boxes[kept], labels=self.labels[kept], scores=self.scores[kept], masks=masks

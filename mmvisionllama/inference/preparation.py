@@ -5,6 +5,7 @@ from typing import Any
 
 from mmcv.transforms import Compose
 from mmengine.registry import FUNCTIONS
+from numpy.typing import NDArray
 
 from mmvisionllama.datasets.image_loading import CorruptImageError, LoadImageFromFile
 from mmvisionllama.errors import ConfigError, InputError
@@ -49,6 +50,16 @@ class Preparation:
         except CorruptImageError as error:
             reason = str(error.__cause__ or error)
             raise InputError(f"{image.name} cannot be read: {reason}") from error
+
+    def pixels_of(self, image: InputImage) -> NDArray:
+        """Return an image (H, W, C) as the first transform reads it, BGR if it has colours.
+
+        Raises: InputError: if it cannot be read.
+        """
+        try:
+            return self._pipeline.transforms[0](image.results)["img"]
+        except CorruptImageError as error:
+            raise InputError(f"{image.name} cannot be read: {error.__cause__ or error}") from error
 
     def batch(self, prepared: Sequence[dict[str, Any]]) -> Any:
         """Return a batch for ``test_step``."""

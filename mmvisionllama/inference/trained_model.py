@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmvisionllama.checkpoint import kept_model, make_mmengine_read_safely, read_checkpoint
@@ -101,14 +102,24 @@ class TrainedModel:
         self, images: Sequence[InputImage], *, batch_size: int | None = None
     ) -> Iterator[Outcome]:
         """Predict images one batch after another; for one that cannot be read, yield why."""
+        samples = self.samples_of(images, batch_size=batch_size)
+        for image, sample in zip(images, samples, strict=True):
+            yield sample if isinstance(sample, InputError) else self.result(sample, image)
+
+    def samples_of(
+        self, images: Sequence[InputImage], *, batch_size: int | None = None
+    ) -> Iterator[BaseDataElement | InputError]:
+        """Yield what the host's model predicts of each image, or why one cannot be read."""
         self._require("reconstruction", "classification", "segmentation", "detection")
         for batch in self._batches(images, batch_size):
             prepared = [self._prepared(image) for image in batch]
             sound = [i for i, x in enumerate(prepared) if not isinstance(x, InputError)]
-            outcomes: dict[int, Outcome] = {i: x for i, x in enumerate(prepared) if i not in sound}
+            outcomes: dict[int, BaseDataElement | InputError] = {
+                i: x for i, x in enumerate(prepared) if i not in sound
+            }
             for group in self._of_one_size(sound, prepared):
                 samples = self._test_step([prepared[i] for i in group])
-                outcomes |= {i: self._result(x, batch[i]) for i, x in zip(group, samples, strict=True)}
+                outcomes |= {i: x.cpu() for i, x in zip(group, samples, strict=True)}
             yield from (outcomes[i] for i in range(len(batch)))
 
     @torch.no_grad()
@@ -208,8 +219,16 @@ class TrainedModel:
     def _test_step(self, prepared: Sequence[dict[str, Any]]) -> Sequence[BaseDataElement]:
         return self.module.test_step(self.preparation.batch(prepared))
 
-    def _result(self, sample: BaseDataElement, image: InputImage) -> Prediction:
-        return _RESULTS[self.task](self, sample.cpu(), dict(image=image, classes=self.classes))
+    def result(self, sample: BaseDataElement, image: InputImage) -> Prediction:
+        """Return the prediction that a sample of ``samples_of`` is for an image."""
+        return _RESULTS[self.task](self, sample, dict(image=image, classes=self.classes))
+
+    def pixels_of(self, image: InputImage) -> NDArray | InputError:
+        """Return an image (H, W, 3), BGR, as the transforms of the test read it, or why it cannot be read."""
+        try:
+            return self.preparation.pixels_of(image)
+        except InputError as error:
+            return error
 
     def _label(self, given: int | str) -> int:
         count = self.module.network.num_classes
