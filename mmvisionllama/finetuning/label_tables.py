@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmvisionllama.errors import DataError
 from mmvisionllama.files import why_no_file
-from mmvisionllama.finetuning.found_data import PARTS, FoundData, Sample
+from mmvisionllama.finetuning.found_data import PARTS, FoundData, Sample, has_image, subfolders
 from mmvisionllama.inference.input_images import EXTENSIONS
 from mmvisionllama.suggestions import shortened
 
@@ -19,8 +19,13 @@ _PART = ("split", "set", "subset", "part", "fold")
 
 
 def has_label_table(root: Path) -> bool:
-    """Whether ``root`` is a table, or a folder with one (``labels.csv``) or several (``train.csv``, ...)."""
-    return bool(_tables(root))
+    """Whether ``root`` is a table, or a folder with one (``labels.csv``) or several (``train.csv``, ...).
+
+    Beside two folders of images or more, which are classes, a table says something else of the images.
+    """
+    if not _tables(root):
+        return False
+    return root.is_file() or sum(x.name not in PARTS and has_image(x) for x in subfolders(root)) < 2
 
 
 def read_label_tables(root: Path) -> FoundData:

@@ -36,10 +36,10 @@ class Layout:
 
 # The first that fits is taken.
 LAYOUTS = (
+    Layout("cls", "a CSV table of file and label", has_label_table, read_label_tables),
     Layout(
         "cls", "a folder for each class, in train/ and val/ or not", has_class_folders, read_class_folders
     ),
-    Layout("cls", "a CSV table of file and label", has_label_table, read_label_tables),
     Layout("seg", "Cityscapes' tree: leftImg8bit/, gtFine/", has_cityscapes_tree, read_cityscapes_tree),
     Layout("seg", "images/ and masks/ of equal names, in parts or not", has_mask_pairs, read_mask_pairs),
     Layout("det", "COCO JSON", has_coco_files, read_coco_files),
