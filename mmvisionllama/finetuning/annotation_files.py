@@ -111,7 +111,7 @@ def _write_coco(path: Path, samples: Sequence[Sample], found: FoundData, has_mas
         images.append({"id": number, "file_name": name, "width": label.width, "height": label.height})
         for x in label.objects:
             about = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[x.name]}
-            about |= {"bbox": list(x.box), "area": x.box[2] * x.box[3], "iscrowd": int(x.crowd)}
+            about |= {"bbox": list(x.box), "area": x.pixels, "iscrowd": int(x.crowd)}
             annotations.append(about | ({"segmentation": x.mask} if has_masks and x.mask else {}))
     categories = [{"id": number, "name": name} for name, number in ids.items()]
     with atomic_path(path) as temporary:

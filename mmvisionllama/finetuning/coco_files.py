@@ -161,4 +161,5 @@ def _object(x: dict[str, Any], names: dict[Any, str], images: set[Any], file: Pa
     if x.get("image_id") not in images:
         raise DataError(f"{where}: no image has the id {x.get('image_id')!r}")
     mask = x.get("segmentation") or None
-    return ImageObject(names[x["category_id"]], tuple(box), mask, bool(x.get("iscrowd", 0)))
+    area = x["area"] if type(x.get("area")) in (int, float) else None
+    return ImageObject(names[x["category_id"]], tuple(box), mask, bool(x.get("iscrowd", 0)), area)

@@ -62,7 +62,7 @@ def _flat(value: Any) -> str:
     if isinstance(value, Name):
         return value.name
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return repr(value) if '"' in value and "'" not in value else json.dumps(value, ensure_ascii=False)
     if isinstance(value, (Mapping, With)) or _is_sequence(value):
         opening, closing, items = _parts(value)
         comma = "," if isinstance(value, tuple) and len(items) == 1 else ""

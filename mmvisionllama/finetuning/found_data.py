@@ -34,12 +34,23 @@ class ImageObject:
     Attributes:
         box: x, y, width and height in pixels.
         mask: Polygons [x1, y1, x2, y2, ...], run lengths as COCO has them, or None.
+        area: In pixels, where the annotations say so.
     """
 
     name: str
     box: tuple[float, float, float, float]
     mask: Any = None
     crowd: bool = False
+    area: float | None = None
+
+    @property
+    def pixels(self) -> float:
+        """Its area: as the annotations say, else that of its polygons, else that of its box."""
+        if self.area is not None:
+            return self.area
+        if isinstance(self.mask, list):
+            return sum(abs(_shoelace(x[0::2], x[1::2])) for x in self.mask)
+        return self.box[2] * self.box[3]
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,10 @@ class Walk:
             listed = ", ".join(f"{count:,} {ending}" for ending, count in sorted(endings.items()))
             lines.append(f"ignored, no images that can be read ({' '.join(EXTENSIONS)}): {listed}")
         return lines
+
+
+def _shoelace(xs: Sequence[float], ys: Sequence[float]) -> float:
+    return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs))) / 2
 
 
 def is_hidden(name: str) -> bool:

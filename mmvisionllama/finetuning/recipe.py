@@ -62,7 +62,8 @@ class Recipe:
             return self.backbone.kept["patch_size"]
         if not self.backbone.is_tiny:
             return 16
-        return 8 if self.side >= 64 else max(2, 1 << (self.side // 8).bit_length() - 1)
+        least = 4 if self.task == "det" else 2  # a detector's finest map has four rows for each of patches
+        return 8 if self.side >= 64 else max(least, 1 << (self.side // 8).bit_length() - 1)
 
     @property
     def layer_decay(self) -> float | None:

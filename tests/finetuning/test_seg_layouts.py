@@ -161,9 +161,7 @@ def test_coloured_masks_without_a_table_are_an_error_that_lists_their_colours(tm
         ("labelmap.txt", "# label:color_rgb:parts:actions\nroad:128,0,0::\nsky:0,0,200::\nvoid:0,0,0::\n"),
     ],
 )
-def test_a_colour_table_is_read_as_several_programs_write_it(
-    tmp_path: Path, name: str, content: str
-) -> None:
+def test_a_colour_table_is_read_as_several_programs_write_it(tmp_path: Path, name: str, content: str) -> None:
     text(coloured(tmp_path) / name, content)
     maps = understood(tmp_path)
     assert maps.classes == ("road", "sky", "void")

@@ -25,7 +25,9 @@ def test_every_class_gives_the_same_share_and_at_least_one_of_two_images() -> No
 
 def test_the_seed_decides_whatever_the_order_of_the_files() -> None:
     one, other = data({"a": 20, "b": 20}), data({"b": 20, "a": 20})
-    chosen = [{x.image for x in with_validation(x, seed).parts["val"]} for x in (one, other) for seed in (0, 1)]
+    chosen = [
+        {x.image for x in with_validation(x, seed).parts["val"]} for x in (one, other) for seed in (0, 1)
+    ]
     assert chosen[0] == chosen[2]
     assert chosen[0] != chosen[1]
 

@@ -21,7 +21,9 @@ def images(folder: Path, count: int, ending: str = ".png", **size: int) -> list[
     return [image(folder / f"{i}{ending}", **size) for i in range(count)]
 
 
-def mask(path: Path, values: Sequence[int] = (0, 1, 2), mode: str = "L", hw: tuple[int, int] = (24, 32)) -> Path:
+def mask(
+    path: Path, values: Sequence[int] = (0, 1, 2), mode: str = "L", hw: tuple[int, int] = (24, 32)
+) -> Path:
     """Write a mask with stripes of values."""
     stripes = np.resize(np.repeat(np.array(values, np.uint8), 4), hw[1])
     picture = Image.fromarray(np.tile(stripes, (hw[0], 1)), mode)
@@ -55,7 +57,9 @@ def coco(root: Path, part: str, count: int, *, masks: bool, names: Sequence[str]
     return text(root / "annotations" / f"instances_{part}.json", json.dumps(content))
 
 
-def voc(image_file: Path, objects: Sequence[tuple[str, int, int, int, int]], file: Path | None = None) -> Path:
+def voc(
+    image_file: Path, objects: Sequence[tuple[str, int, int, int, int]], file: Path | None = None
+) -> Path:
     """Write the XML of an image: names and corners."""
     boxes = "".join(
         f"<object><name>{name}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax>"
