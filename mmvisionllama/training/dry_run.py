@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,7 +22,7 @@ from mmvisionllama.reports.run_progress import peak_memory
 from mmvisionllama.runner_parts import averages, optim_wrappers, unwrapped
 from mmvisionllama.suggestions import shortened
 
-_STEPS, _SLOW_SECONDS = 3, 20.0  # the first one warms up, so more are timed where they are quick
+_STEPS, _WARM_UP, _SLOW_SECONDS = 3, 2, 20.0  # the first one warms up, so more are timed where they are quick
 _GIB = 1 << 30
 
 
@@ -108,11 +109,15 @@ def temporary_work_dir() -> Iterator[Path]:
 
 
 class DryRunHook(Hook):
-    """Measure a few steps and one validation batch, then end the run."""
+    """Measure a few steps and one validation batch, then end the run.
 
-    def __init__(self) -> None:
+    Args:
+        steps: How many; more tell better how long one takes.
+    """
+
+    def __init__(self, steps: int = _STEPS) -> None:
         self.found: DryRun | None = None
-        self._made = 0
+        self._steps, self._seconds = steps, []
         self._with_gradient: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
@@ -131,13 +136,13 @@ class DryRunHook(Hook):
         loss = torch.as_tensor((outputs or {}).get("loss", math.nan)).item()  # waits for the GPU
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
-        self._made += 1
+        self._seconds.append(seconds)
         slow = runner.collectives.highest(round(seconds * 1000)) > 1000 * _SLOW_SECONDS
-        if self._made < min(_STEPS, self._left) and not slow:
+        if len(self._seconds) < min(self._steps, self._left) and not slow:
             return
         self.found = DryRun(
             loss=loss,
-            step_seconds=seconds,
+            step_seconds=median(self._seconds[_WARM_UP:] or self._seconds[-1:]),
             steps=self._left,
             peak=0,
             held=_held(runner),

@@ -40,7 +40,13 @@ from mmvisionllama.training.distributed import (
     rank_of,
     timeout_of,
 )
-from mmvisionllama.training.dry_run import DryRun, make_dry_run, report_dry_run, temporary_work_dir
+from mmvisionllama.training.dry_run import (
+    DryRun,
+    DryRunHook,
+    make_dry_run,
+    report_dry_run,
+    temporary_work_dir,
+)
 from mmvisionllama.training.hooks import hooks_by
 from mmvisionllama.training.precision import autocast_dtype, mixed_precision_wrapper
 from mmvisionllama.training.run_folder import (
@@ -56,6 +62,7 @@ from mmvisionllama.training.trial import make_trial
 from mmvisionllama.training.unlabelled import write_predictions_of_unlabelled
 
 _MOST_NOTES = 8  # on the screen
+_TIMED_STEPS = 12
 TRAINING_SECTIONS = ("train_dataloader", "train_cfg", "optim_wrapper")
 TEST_SECTIONS = ("test_dataloader", "test_cfg", "test_evaluator")
 
@@ -139,13 +146,14 @@ def measure(config: str | Path, *, cfg_options: dict[str, Any] | None = None) ->
 
     Raises: UserError: for a training that could not begin.
     """
-    with temporary_work_dir() as folder:
-        options = dict(launcher="none", work_dir=folder, seed=None, compile=False)
-        run = _read(config, cfg_options, TRAINING_SECTIONS, **options)
+    options = {**(cfg_options or {}), "log_level": "WARNING"}  # the training itself will tell
+    with shown(verbose=False, first=True), temporary_work_dir() as folder:
+        start = dict(launcher="none", work_dir=folder, seed=None, compile=False)
+        run = _read(config, options, TRAINING_SECTIONS, **start)
         share_batch(run.cfg, 1)
         with _start_watched(run.cfg):
             runner = _start(run, "training", check_training, [])
-        return make_dry_run(runner, *hooks_by("dry run", runner))
+        return make_dry_run(runner, DryRunHook(_TIMED_STEPS))
 
 
 def test(
