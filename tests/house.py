@@ -29,7 +29,7 @@ FLOORS = (
     ("checks",),
     ("fault_tolerance", "reports", "evaluation"),
     ("training",),
-    ("inference", "experiments", "benchmark"),
+    ("inference", "experiments", "benchmark", "finetuning"),
     ("cli",),
 )
 # Entry points of ``python -m`` and former places of names stand above all floors.

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from mmvisionllama.cli.common import command
-from mmvisionllama.cli.numbers import SEED, SIDE, Number, whole
+from mmvisionllama.cli.numbers import SEED, SIDE, Number, OrWord, whole
 
 _DATA = """layouts of DATA:
   cls       a folder for each class, or a CSV table of file and label
@@ -13,10 +13,6 @@ _DATA = """layouts of DATA:
   det       COCO JSON, Pascal VOC XML, YOLO txt or LabelMe JSON
   pretrain  any folder of images
 docs/own_data.md shows each. The config that is written is an ordinary one: edit it, and train by it again."""
-
-
-def _batch(text: str) -> int | str:
-    return text if text == "auto" else whole()(text)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--minutes", type=Number(float, 0, 100_000, above=True), help="train about so long on this machine"
     )
     parser.add_argument(
-        "--batch", type=_batch, metavar="N|auto", help="images of a step; auto: what memory and speed allow"
+        "--batch",
+        type=OrWord(whole(), "auto"),
+        metavar="N|auto",
+        help="images of a step; auto: what memory and speed allow",
     )
     parser.add_argument("--size", type=SIDE, help="side of training images in px (default: by the images)")
     parser.add_argument(

@@ -36,6 +36,26 @@ class Number:
         return f"{words} {low} and at most {self.most:,}"
 
 
+@dataclass(frozen=True)
+class OrWord:
+    """A ``type`` for argparse: a number within bounds, or one word in its place."""
+
+    number: Number
+    word: str
+
+    def __call__(self, text: str) -> int | float | str:
+        if text == self.word:
+            return text
+        try:
+            return self.number(text)
+        except argparse.ArgumentTypeError:
+            got = text if len(text) <= 40 else f"{text[:40]}..."
+            raise argparse.ArgumentTypeError(f"takes {self}, got {got!r}") from None
+
+    def __str__(self) -> str:
+        return f"{self.number}, or {self.word}"
+
+
 def whole(least: int = 1, most: int = _HUGE) -> Number:
     """Take whole numbers in [least, most]; counts of images or steps are positive."""
     return Number(int, least, most)

@@ -1,1 +1,1 @@
-"""From a folder of images to a config: find the data, choose a recipe, write what a training reads."""
+"""Trainings on own images: find the data, choose a recipe, write a config that its owner edits."""

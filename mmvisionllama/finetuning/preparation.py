@@ -1,4 +1,4 @@
-"""From a folder of data to a config in a work directory: find, choose, write."""
+"""Preparation of a training on own data: find them, choose a recipe, write its config."""
 
 import os
 import shlex

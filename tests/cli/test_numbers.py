@@ -14,7 +14,16 @@ from mmvisionllama.evaluation.resolution import parse_positions, parse_size
 from tests.tools.commands import parser_of
 
 WRONG = ("nan", "inf", "-inf", "1e400", "1" + "0" * 40, "-1", "0x10", "1,5", "three", "", "9" * 5000)
-ZERO_TAKEN = {"--seed", "--seeds", "--warmup", "--score-thr", "--cfg-scale", "--classes"}
+ZERO_TAKEN = {
+    "--seed",
+    "--seeds",
+    "--warmup",
+    "--score-thr",
+    "--cfg-scale",
+    "--classes",
+    "--overlap",
+    "--ignore-label",
+}
 
 
 def numeric() -> Iterator[tuple[str, argparse.Action]]:
