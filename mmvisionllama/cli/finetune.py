@@ -74,7 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int | None:
     """Prepare, train, evaluate, and say how to go on."""
     from mmvisionllama.cli import commands
+    from mmvisionllama.finetuning.neighbours import NEIGHBOURS, probe
     from mmvisionllama.finetuning.preparation import prepare, train_command
+    from mmvisionllama.inference.trained_model import load
     from mmvisionllama.training.launch import measure
 
     options = {**vars(args)}
@@ -94,6 +96,10 @@ def main(args: argparse.Namespace) -> int | None:
     best = str(prepared.best_checkpoint())
     if "test" in prepared.found.parts and (status := commands.main(["test", str(prepared.config), best])):
         return status
+    if task == "pretrain" and (accuracy := probe(load(best), prepared.found)) is not None:
+        print(
+            f"classes of the {NEIGHBOURS} nearest neighbours: {accuracy:.1f} % of held-out images are right"
+        )
     for name, rest in prepared.next_commands().items():
         print(f"{name:9} {shlex.join(rest)}")
     return None

@@ -95,5 +95,7 @@ def choose_backbone(model: str | None, init: str | Path | None, default: str) ->
     name = f"{_TYPES[kind]}_{arch if isinstance(arch, str) else 'own'}"
     if model not in (None, name):
         raise ArgumentError(f"--model {model}: {init} is a {name}; leave --model out, or --init")
-    kept = {key: x for key, x in settings.items() if key not in _NOT_TAKEN}
+    # A detector has its windows back from its own settings; nothing else needs those of a plain backbone.
+    left = _NOT_TAKEN if kind == "PyramidVisionLLaMA" else (*_NOT_TAKEN, "window")
+    kept = {key: x for key, x in settings.items() if key not in left}
     return Backbone(name, arch, kept, path.absolute())

@@ -20,6 +20,7 @@ from mmvisionllama.finetuning.layouts import find_data
 from mmvisionllama.finetuning.limits import fit_batch, fit_minutes
 from mmvisionllama.finetuning.recipe import Recipe, choose_recipe, default_model
 from mmvisionllama.finetuning.splits import with_validation
+from mmvisionllama.finetuning.start import fit_to_start
 from mmvisionllama.finetuning.written_config import config_text
 from mmvisionllama.inference.sources import checkpoint_file
 from mmvisionllama.training.dry_run import DryRun
@@ -129,10 +130,15 @@ def prepare(
         text = dict(name=name, command=train_command(config), work_dir=work_dir, seed=seed)
         if minutes is not None or batch == "auto":
             recipe = _measured(recipe, annotations, draft, folder, text, measure, minutes, batch)
-        (draft / config.name).write_text(config_text(annotations, recipe, **text), encoding="utf-8")
+        written = draft / config.name
+        written.write_text(config_text(annotations, recipe, **text), encoding="utf-8")
+        loaded = []
+        if backbone.start is not None:
+            anew, loaded = fit_to_start(written, backbone.start, annotations.classes)
+            written.write_text(config_text(annotations, recipe, **text, anew=anew), encoding="utf-8")
         _put(draft, folder)
     notes = () if maps is None else maps.notes
-    told = (*found.describe(), *notes, *annotations.notes, *_told(recipe, annotations))
+    told = (*found.describe(), *notes, *annotations.notes, *_told(recipe, annotations), *loaded)
     return Prepared(config, work_dir, found, recipe, told)
 
 

@@ -12,6 +12,7 @@ from mmvisionllama.finetuning.backbones import Backbone
 from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Task, image_size
 from mmvisionllama.suggestions import shortened
 
+_LEAST_DET_PATCH = 4  # px; the finest map of a detector has four rows for each row of patches
 _MEASURED = 2_000  # headers of images that are read for their sizes
 # Longest sides of training images in px: of tiny models, of all others.
 _MOST = {"cls": (64, 224), "pretrain": (64, 224), "seg": (256, 512), "det": (320, 800)}
@@ -62,7 +63,7 @@ class Recipe:
             return self.backbone.kept["patch_size"]
         if not self.backbone.is_tiny:
             return 16
-        least = 4 if self.task == "det" else 2  # a detector's finest map has four rows for each of patches
+        least = _LEAST_DET_PATCH if self.task == "det" else 2
         return 8 if self.side >= 64 else max(least, 1 << (self.side // 8).bit_length() - 1)
 
     @property
@@ -116,6 +117,12 @@ def choose_recipe(
             f"--batch {batch}: there are {len(train):,} images for training; give at most so many"
         )
     most_of_epoch = max(2, 1 << max(len(train) // 8, 1).bit_length() - 1)  # eight steps at least
+    patch = backbone.kept.get("patch_size", 16)
+    if task == "det" and not backbone.is_pyramid and patch < _LEAST_DET_PATCH:
+        raise ArgumentError(
+            f"--init {backbone.start}: its patches of {patch} px are too small for a detector, whose map "
+            "of finest places has four rows for each; pre-train at --size 64 or more, or leave --init out"
+        )
     scale = 0.5 if backbone.start is not None else 1.0
     return Recipe(
         task,

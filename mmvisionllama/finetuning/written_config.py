@@ -1,6 +1,6 @@
 """Write the config of a training on own data: a file like the shipped ones, which its owner edits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ _DOES = {"cls": "classifies", "seg": "segments", "det": "detects objects in", "p
 
 
 def config_text(
-    data: Annotations, recipe: Recipe, *, name: str, command: str, work_dir: Path, seed: int
+    data: Annotations,
+    recipe: Recipe,
+    *,
+    name: str,
+    command: str,
+    work_dir: Path,
+    seed: int,
+    anew: Sequence[str] = (),
 ) -> str:
     """Return the text of a config.
 
@@ -32,12 +39,13 @@ def config_text(
         command: That trains by the config.
         work_dir: Of the training.
         seed: Of the training.
+        anew: Parts of the model that the start has in other shapes.
     """
     settings = _SETTINGS[recipe.task](data, recipe)
     blocks = [
         _header(data, recipe, name, command),
         assignment("_base_", [f"mmvisionllama::_base_/{x}.py" for x in settings.bases]),
-        "\n".join(_lines(settings, schedule(data, recipe), recipe, work_dir, seed)),
+        "\n".join(_lines(settings, schedule(data, recipe), recipe, work_dir, seed, anew)),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -52,7 +60,12 @@ def _header(data: Annotations, recipe: Recipe, name: str, command: str) -> str:
 
 
 def _lines(
-    settings: Settings, length: dict[str, Any], recipe: Recipe, work_dir: Path, seed: int
+    settings: Settings,
+    length: dict[str, Any],
+    recipe: Recipe,
+    work_dir: Path,
+    seed: int,
+    anew: Sequence[str],
 ) -> Iterator[str]:
     for name, value in settings.variables.items():
         yield assignment(name, value)
@@ -61,4 +74,6 @@ def _lines(
     yield assignment("randomness", dict(seed=seed))
     if recipe.backbone.start is not None:
         yield assignment("load_from", str(recipe.backbone.start))
+    if anew:
+        yield assignment("accepted_differences", list(anew))
     yield assignment("work_dir", str(work_dir))

@@ -20,7 +20,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pretrained(base: Path) -> Path:
     """The work directory of a pre-training on images without labels, in folders of any names."""
-    images(base / "unlabelled" / "deep" / "er", 6)
+    for name in ("here", "there/deeper"):
+        images(base / "unlabelled" / name, 6)
     options = ["--task", "pretrain", "--model", "visionllama_tiny", "--epochs", "1"]
     assert main("finetune", base / "unlabelled", *options, "--out", base / "pretrained") == 0
     return base / "pretrained" / "training"

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from mmvisionllama.checks.run import check_training
+from mmvisionllama.checks.run import build_model, check_training
 from mmvisionllama.config import load_config
 from mmvisionllama.errors import LaunchError, UserError
 from mmvisionllama.finetuning.found_data import Task
 from mmvisionllama.finetuning.preparation import Prepared, prepare
+from mmvisionllama.training.checkpoint_content import plain_config
 from mmvisionllama.training.dry_run import DryRun
 from tests.finetuning.trees import coco, image, images, mask
 
@@ -28,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, count in (("train", 4), ("val", 2)):
         coco(root / "det", part, count, masks=True)
         coco(root / "boxes", part, count, masks=False)
-    images(root / "pretrain", 6)
+    images(root / "pretrain", 6, width=64, height=64)
     return root
 
 
@@ -163,3 +165,58 @@ def test_what_was_found_and_chosen_is_told(data: Path, tmp_path: Path) -> None:
         "9 images are few to learn from random values: --init CHECKPOINT",
     ):
         assert what in told
+
+
+def saved(config: Path, folder: Path) -> Path:
+    """Save the first weights of a config's model as a training would."""
+    cfg = load_config(config)
+    model = build_model(cfg)
+    model.init_weights()
+    meta = {"model": plain_config(cfg.model), "cfg": cfg.pretty_text}
+    meta["dataset_meta"] = {"classes": cfg.train_dataloader.dataset.get("metainfo", {}).get("classes")}
+    torch.save({"state_dict": model.state_dict(), "meta": meta}, folder / "start.pth")
+    return folder / "start.pth"
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "model"),
+    [
+        ("pretrain", "cls", PLAIN),
+        ("pretrain", "seg", PLAIN),
+        ("pretrain", "boxes", PLAIN),
+        ("cls", "seg", PLAIN),
+        ("cls", "det", PYRAMID),
+        ("seg", "cls", PYRAMID),
+        ("det", "boxes", PLAIN),
+        ("boxes", "det", PYRAMID),
+        ("det", "pretrain", PLAIN),
+    ],
+)
+def test_a_training_may_start_from_a_model_of_another_task(
+    data: Path, tmp_path: Path, start: str, name: str, model: str
+) -> None:
+    first = prepared(data, tmp_path / "first", start, model=model)
+    made = prepared(data, tmp_path / "out", name, model=None, init=saved(first.config, tmp_path))
+    cfg = load_config(made.config)
+    notes = "\n".join(check_training(cfg))
+    assert made.recipe.backbone.model == model
+    assert "loads in part" in notes
+    assert cfg.optim_wrapper.paramwise_cfg.get("layer_decay_rate") == (None if name == "pretrain" else 0.75)
+
+
+def test_patches_too_small_for_a_detector_are_refused_with_a_way_out(data: Path, tmp_path: Path) -> None:
+    first = prepared(data, tmp_path / "first", "pretrain", size=16)
+    with pytest.raises(UserError, match=r"patches of 2 px are too small for a detector(?s:.*)--size 64"):
+        prepared(data, tmp_path / "out", "boxes", model=None, init=saved(first.config, tmp_path))
+
+
+def test_heads_of_another_width_begin_anew_and_the_rest_is_kept(data: Path, tmp_path: Path) -> None:
+    first = prepared(data, tmp_path / "first", "seg", model=PYRAMID)
+    narrow = first.config.with_name("narrow.py")
+    narrow.write_text(first.config.read_text().replace("channels=64", "channels=32"))
+    made = prepared(data, tmp_path / "out", "seg", model=None, init=saved(narrow, tmp_path))
+    cfg = load_config(made.config)
+    assert cfg.accepted_differences == ["model.auxiliary_head", "model.decode_head"]
+    notes = "\n".join(check_training(cfg))
+    assert "of another shape and accepted, so these begin anew: decode_head" in notes
+    assert any("begin anew" in x for x in made.told)
