@@ -9,7 +9,7 @@ from PIL import Image
 from mmvisionllama.errors import ExitStatus
 from mmvisionllama.inference.trained_model import load
 from tests.finetuning.trees import coco, image, images, mask
-from tests.tools.commands import log_text, main, summary
+from tests.tools.commands import IN_PROCESS, log_text, main, summary
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_other_classes_start_from_the_classifier_with_the_rows_of_those_they_sha
     assert main("finetune", tmp_path / "data", *options, "--out", out) == 0
     (config,) = out.glob("*.py")
     # A rate of zero: what is saved is what the training began with.
-    options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0"]
+    options = ["--cfg-options", "optim_wrapper.optimizer.lr=0.0", *IN_PROCESS]
     assert main("train", config, "--launcher", "none", *options) == 0
     before, after = (load(x / "training").module.head.fc for x in (classifier, out))
     np.testing.assert_array_equal(after.weight[0].detach(), before.weight[2].detach())
