@@ -1,6 +1,7 @@
 """Annotation files of found data, in the formats of the hosts' data sets."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,10 +83,15 @@ def write_annotations(
 def _lines(task: Task, samples: Sequence[Sample], found: FoundData) -> list[str]:
     """Write file and number of the class of each image; without classes the file alone."""
     numbers = {name: number for number, name in enumerate(found.classes)}
-    files = (x.image.relative_to(found.root).as_posix() for x in samples)
+    files = (_relative(x.image, found.root) for x in samples)
     if task != "cls":
         return list(files)
     return [f"{file} {numbers[x.label]}" for file, x in zip(files, samples, strict=True)]
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Return a path from the root of the data; a table may name files elsewhere."""
+    return Path(os.path.relpath(path, root)).as_posix()
 
 
 def _has_masks(found: FoundData) -> tuple[bool, list[str]]:
@@ -107,7 +113,7 @@ def _write_coco(path: Path, samples: Sequence[Sample], found: FoundData, has_mas
     images, annotations = [], []
     for number, sample in enumerate(samples, 1):
         label: Annotated = sample.label
-        name = sample.image.relative_to(found.root).as_posix()
+        name = _relative(sample.image, found.root)
         images.append({"id": number, "file_name": name, "width": label.width, "height": label.height})
         for x in label.objects:
             about = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[x.name]}

@@ -108,6 +108,44 @@ def test_a_start_with_another_number_of_classes_is_an_error(tmp_path: Path) -> N
         check_start(Model(Backbone()), path)
 
 
+class Classifier(nn.Module):
+    """A model whose head has mmpretrain's name."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.backbone, self.head = Backbone(), nn.Module()
+        self.head.fc = nn.Linear(4, classes)
+
+
+def test_a_start_with_other_classes_of_known_names_fits_and_says_what_became_of_them(tmp_path: Path) -> None:
+    meta = {"dataset_meta": {"classes": ("a", "b", "c")}}
+    path = save(tmp_path, {"state_dict": Classifier(3).state_dict(), "meta": meta})
+    (note,) = check_start(Classifier(2), path, classes=("c", "new"))
+    assert "1 kept (c); 1 new (new); 2 dropped (a, b)" in note
+    assert check_start(Classifier(3), path, classes=("a", "b", "c")) == []
+
+
+def test_a_start_with_other_classes_without_names_begins_the_head_anew(tmp_path: Path) -> None:
+    path = save(tmp_path, Classifier(3).state_dict())
+    notes = check_start(Classifier(2), path, classes=("a", "b"))
+    assert "head.fc.weight, head.fc.bias are of another number of classes and begin anew" in notes[0]
+    assert "2 only in the model: head.fc.weight, head.fc.bias" in notes[1]
+
+
+def test_a_resume_does_not_take_other_classes(tmp_path: Path) -> None:
+    meta = {"dataset_meta": {"classes": ("a", "b", "c")}}
+    content = {"state_dict": Classifier(3).state_dict(), "meta": meta, "optimizer": {}, "message_hub": {}}
+    with pytest.raises(CheckpointError, match=r"head\.fc\.weight \(2, 4\) here, \(3, 4\) there"):
+        check_resume(Classifier(2), save(tmp_path, content))
+
+
+def test_a_part_of_another_shape_begins_anew_where_the_config_accepts_that(tmp_path: Path) -> None:
+    path = save(tmp_path, Model(Backbone(), classes=5).state_dict())
+    cfg = Config(dict(model=dict(type="X"), accepted_differences=["model.head"]))
+    notes = check_start(Model(Backbone()), path, cfg)
+    assert "these begin anew: head.weight, head.bias" in notes[0]
+
+
 @pytest.mark.parametrize("prefix", ["backbone", "backbone."])
 def test_a_pretrained_backbone_is_taken_from_below_its_prefix(tmp_path: Path, prefix: str) -> None:
     path = save(tmp_path, Model(Backbone()).state_dict())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmvisionllama.errors import DataError
+from mmvisionllama.finetuning.annotation_files import write_annotations
 from mmvisionllama.finetuning.layouts import find_data
 from tests.finetuning.trees import image, images, text
 
@@ -92,6 +93,16 @@ def test_tables_are_read_with_and_without_header_endings_and_commas(
     text(tmp_path / name, content)
     found = find_data(tmp_path, "cls")
     assert labels(found) == {"0.png": "cat", "1.png": "dog", "2.png": "cat"}
+
+
+def test_files_of_a_table_may_lie_anywhere(tmp_path: Path) -> None:
+    far, near = images(tmp_path / "far", 2), images(tmp_path / "tables" / "in", 2)
+    rows = [f"{far[0]},a", "../far/1.png,b", "in/0.png,a", f"{near[1]},b"]
+    found = find_data(text(tmp_path / "tables" / "labels.csv", "\n".join(["file,label", *rows])), "cls")
+    data = write_annotations("cls", found, tmp_path / "out", tmp_path / "out")
+    lines = [x.rsplit(" ", 1) for x in data.files["train"].read_text().splitlines()]
+    assert [label for _, label in lines] == ["0", "1", "0", "1"]
+    assert [(data.root / name).resolve() for name, _ in lines] == [*far, *near]
 
 
 def test_a_column_names_the_part_and_numbers_are_ordered_by_value(tmp_path: Path) -> None:
