@@ -13,6 +13,7 @@ from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Ta
 from mmvisionllama.suggestions import shortened
 
 _LEAST_DET_PATCH = 4  # px; the finest map of a detector has four rows for each row of patches
+_LARGE_DET_SIDE = 160  # px; from here on tiny detectors have the patches of others, or take their time
 _MEASURED = 2_000  # headers of images that are read for their sizes
 # Longest sides of training images in px: of tiny models, of all others.
 _MOST = {"cls": (64, 224), "pretrain": (64, 224), "seg": (256, 512), "det": (320, 800)}
@@ -58,10 +59,10 @@ class Recipe:
 
     @property
     def patch_size(self) -> int:
-        """Side of a patch: that of the start, else 16; of tiny models an eighth of a small image."""
+        """Side of a patch: that of the start, else 16; of tiny models 8, and an eighth of a small image."""
         if "patch_size" in self.backbone.kept:
             return self.backbone.kept["patch_size"]
-        if not self.backbone.is_tiny:
+        if not self.backbone.is_tiny or (self.task == "det" and self.side >= _LARGE_DET_SIDE):
             return 16
         least = _LEAST_DET_PATCH if self.task == "det" else 2
         return 8 if self.side >= 64 else max(least, 1 << (self.side // 8).bit_length() - 1)
