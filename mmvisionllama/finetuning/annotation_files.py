@@ -101,7 +101,7 @@ def _has_masks(found: FoundData) -> tuple[bool, list[str]]:
     if not without:
         return bool(objects), []
     if len(without) > (1 - _LEAST_WITH_MASKS) * len(objects):
-        some = "no object has" if len(without) == len(objects) else f"{len(without):,} objects have no"
+        some = "no object has a" if len(without) == len(objects) else f"{len(without):,} objects have no"
         return False, [f"{some} mask: boxes alone are learned"]
     names = shortened(sorted({x.name for x in without}))
     return True, [f"{len(without):,} of {len(objects):,} objects have no mask and are left out ({names})"]

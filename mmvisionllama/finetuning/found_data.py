@@ -97,7 +97,8 @@ class FoundData:
         counts = ", ".join(f"{len(samples):,} for {part}" for part, samples in self.parts.items())
         lines = [f"{self.layout} in {self.root}: {counts}"]
         if self.classes:
-            lines.append(f"{len(self.classes)} classes: {shortened(self.classes)}")
+            plural = "classes" if len(self.classes) > 1 else "class"
+            lines.append(f"{len(self.classes)} {plural}: {shortened(self.classes)}")
         return [*lines, *self.notes]
 
 

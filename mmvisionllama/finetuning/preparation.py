@@ -109,7 +109,7 @@ def prepare(
     """
     if epochs is not None and minutes is not None:
         raise LaunchError("--epochs and --minutes both say how long: leave one of them out")
-    backbone = choose_backbone(model, init, default_model(task))
+    backbone = choose_backbone(model, init, default_model())
     found = find_data(Path(data), task)
     found = with_validation(found, seed, **({"share": _PRETRAIN_VAL} if task == "pretrain" else {}))
     table = read_class_table(classes, found.root) if task == "seg" else None

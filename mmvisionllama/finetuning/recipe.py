@@ -13,7 +13,7 @@ from mmvisionllama.finetuning.found_data import Annotated, FoundData, Sample, Ta
 from mmvisionllama.suggestions import shortened
 
 _LEAST_DET_PATCH = 4  # px; the finest map of a detector has four rows for each row of patches
-_LARGE_DET_SIDE = 160  # px; from here on tiny detectors have the patches of others, or take their time
+_LARGE_DET_SIDE = 96  # px; from here on tiny detectors have the patches of others, or take their time
 _MEASURED = 2_000  # headers of images that are read for their sizes
 # Longest sides of training images in px: of tiny models, of all others.
 _MOST = {"cls": (64, 224), "pretrain": (64, 224), "seg": (256, 512), "det": (320, 800)}
@@ -140,7 +140,7 @@ def choose_recipe(
     )
 
 
-def default_model(task: Task) -> str:
+def default_model() -> str:
     """Return the model of a machine where nobody names one: tiny without a GPU."""
     return "visionllama_small" if torch.cuda.is_available() else "visionllama_tiny"
 
