@@ -98,13 +98,16 @@ def _has_masks(found: FoundData) -> tuple[bool, list[str]]:
     """Say whether masks are to be learned, and why not if only some objects have one."""
     objects = [x for part in found.parts.values() for sample in part for x in sample.label.objects]
     without = [x for x in objects if not x.mask]
-    if not without:
-        return bool(objects), []
+    if not any(x.is_masked for x in objects):
+        return False, ["no object has a mask: boxes alone are learned"]
     if len(without) > (1 - _LEAST_WITH_MASKS) * len(objects):
-        some = "no object has a" if len(without) == len(objects) else f"{len(without):,} objects have no"
-        return False, [f"{some} mask: boxes alone are learned"]
+        return False, [f"{len(without):,} objects have no mask: boxes alone are learned"]
+    if not without:
+        return True, []
     names = shortened(sorted({x.name for x in without}))
-    return True, [f"{len(without):,} of {len(objects):,} objects have no mask and are left out ({names})"]
+    return True, [
+        f"{len(without):,} of {len(objects):,} objects have no mask and count for nothing ({names})"
+    ]
 
 
 def _write_coco(path: Path, samples: Sequence[Sample], found: FoundData, has_masks: bool) -> None:
@@ -117,8 +120,10 @@ def _write_coco(path: Path, samples: Sequence[Sample], found: FoundData, has_mas
         images.append({"id": number, "file_name": name, "width": label.width, "height": label.height})
         for x in label.objects:
             about = {"id": len(annotations) + 1, "image_id": number, "category_id": ids[x.name]}
-            about |= {"bbox": list(x.box), "area": x.pixels, "iscrowd": int(x.crowd)}
-            annotations.append(about | ({"segmentation": x.mask} if has_masks and x.mask else {}))
+            # A crowd is neither learned nor scored: so are objects without a mask among those with one.
+            crowd = x.crowd or (has_masks and not x.mask)
+            about |= {"bbox": list(x.box), "area": x.pixels, "iscrowd": int(crowd)}
+            annotations.append(about | ({"segmentation": x.mask or [x.corners]} if has_masks else {}))
     categories = [{"id": number, "name": name} for name, number in ids.items()]
     with atomic_path(path) as temporary:
         content = {"images": images, "annotations": annotations, "categories": categories}

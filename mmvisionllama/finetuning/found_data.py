@@ -52,6 +52,20 @@ class ImageObject:
             return sum(abs(_shoelace(x[0::2], x[1::2])) for x in self.mask)
         return self.box[2] * self.box[3]
 
+    @property
+    def corners(self) -> list[float]:
+        """Its box as a polygon, clockwise from the upper left."""
+        x, y, width, height = self.box
+        return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether it has a mask that says more than its box."""
+        if not isinstance(self.mask, list) or len(self.mask) != 1:
+            return bool(self.mask)
+        points, corners = ({*zip(x[0::2], x[1::2], strict=False)} for x in (self.mask[0], self.corners))
+        return points != corners
+
 
 @dataclass(frozen=True)
 class Annotated:

@@ -80,5 +80,4 @@ def _object(name: str, kind: str, points: list[tuple[float, float]]) -> ImageObj
     box = (min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
     if min(box[2:]) <= 0:
         raise ValueError(f"a {kind} has no area")
-    mask = None if kind == "rectangle" else [[round(v, 2) for point in points for v in point]]
-    return ImageObject(name, box, mask)
+    return ImageObject(name, box, [[round(v, 2) for point in points for v in point]])

@@ -102,6 +102,23 @@ def test_objects_without_masks_among_many_leave_boxes_alone_and_it_is_said(tmp_p
     assert not any("segmentation" in x for x in content["annotations"])
 
 
+def test_masks_that_are_boxes_leave_boxes_alone(tmp_path: Path) -> None:
+    coco(tmp_path / "data", "train", 2, masks=True, rectangles=True)
+    data, _ = written(tmp_path / "data", tmp_path / "out")
+    assert not data.has_masks
+    assert data.notes == ("no object has a mask: boxes alone are learned",)
+
+
+def test_a_few_objects_without_masks_count_for_nothing(tmp_path: Path) -> None:
+    file = coco(tmp_path / "data", "train", 12, masks=True)
+    changed(file, "annotations", 0, segmentation=None)
+    data, content = written(tmp_path / "data", tmp_path / "out")
+    assert data.has_masks
+    assert data.notes == ("1 of 24 objects have no mask and count for nothing (cat)",)
+    assert [x["iscrowd"] for x in content["annotations"]] == [1] + [0] * 23
+    assert content["annotations"][0]["segmentation"] == [[2, 3, 12, 3, 12, 15, 2, 15]]
+
+
 def test_run_lengths_and_crowds_are_kept(tmp_path: Path) -> None:
     file = coco(tmp_path / "data", "train", 1, masks=True)
     rle = {"size": [24, 32], "counts": [0, 10, 758]}
@@ -233,7 +250,8 @@ def test_shapes_of_labelme_are_objects_and_points_are_not(tmp_path: Path) -> Non
     found = find_data(tmp_path, "det")
     leaf, box, ring = found.parts["train"][0].label.objects
     assert (leaf.box, leaf.mask) == ((1, 1, 8, 6), [[1, 1, 9, 1, 9, 7]])
-    assert (box.box, box.mask) == ((4, 2, 8, 6), None)
+    assert box.box == (4, 2, 8, 6)
+    assert [x.is_masked for x in (leaf, box, ring)] == [True, False, True]
     assert ring.box == pytest.approx((12, 8, 8, 8))
     assert "left out, no areas: point" in found.notes
 

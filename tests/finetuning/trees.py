@@ -40,8 +40,16 @@ def coloured_mask(path: Path, colours: Sequence[tuple[int, int, int]]) -> Path:
     return _save(path, np.tile(stripes[None], (24, 1, 1)))
 
 
-def coco(root: Path, part: str, count: int, *, masks: bool, names: Sequence[str] = ("cat", "dog")) -> Path:
-    """Write images and a COCO file with a box of each class in every image."""
+def coco(
+    root: Path,
+    part: str,
+    count: int,
+    *,
+    masks: bool,
+    rectangles: bool = False,
+    names: Sequence[str] = ("cat", "dog"),
+) -> Path:
+    """Write images and a COCO file with a box of each class in every image, and five corners as its mask."""
     entries, annotations = [], []
     for i, path in enumerate(images(root / part, count), 1):
         entries.append({"id": i, "file_name": path.name, "width": 32, "height": 24})
@@ -50,7 +58,8 @@ def coco(root: Path, part: str, count: int, *, masks: bool, names: Sequence[str]
             about = {"id": len(annotations) + 1, "image_id": i, "category_id": 10 * (k + 1), "iscrowd": 0}
             about |= {"bbox": [x, y, w, h], "area": w * h}
             if masks:
-                about["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+                corner = [] if rectangles else [x + w // 2, y + h]
+                about["segmentation"] = [[x, y, x + w, y, x + w, y + h, *corner, x, y + h]]
             annotations.append(about)
     categories = [{"id": 10 * (k + 1), "name": name} for k, name in enumerate(names)]
     content = {"images": entries, "annotations": annotations, "categories": categories}
