@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of config and results (default: work_dirs/<data>_<model>)",
+        help="folder of config and results (default: work_dirs/<model>_<task>_<data>)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace config and results in --out")
     parser.add_argument("--no-train", action="store_true", help="write the config, and train later")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from mmvisionllama.config.config_files import checkout
 from mmvisionllama.errors import LaunchError
@@ -91,7 +91,7 @@ def prepare(
 
     Args:
         data: A folder, or a file of annotations.
-        out: The folder to write; None: ``work_dirs/<data>_<model>``.
+        out: The folder to write; None: ``work_dirs/<model>_<task>_<data>``.
         model: A name of ``list_models()``; None: that of ``init``, else a tiny one without a GPU.
         init: A checkpoint, work directory or name to start from.
         epochs: Passes over the training images; None: by their number.
@@ -119,23 +119,23 @@ def prepare(
     recipe = choose_recipe(task, found, backbone, batch=given, epochs=epochs, **options)
     source = Path(data).expanduser().absolute()
     name = source.stem if source.is_file() else source.name
-    folder = Path(out or Path("work_dirs", f"{name}_{backbone.model}")).expanduser().absolute()
+    stem = f"{backbone.model}_{task}_{_as_name(name)}"
+    folder = Path(out or Path("work_dirs", stem)).expanduser().absolute()
     _require_free(folder, overwrite)
-    config, work_dir = folder / f"{backbone.model}_{task}_{_as_name(name)}.py", folder / "training"
+    config, work_dir = folder / f"{stem}.py", folder / "training"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         draft = Path(temporary, "draft")
         draft.mkdir()
         annotations = write_annotations(task, found, draft / "data", folder / "data", maps)
         text = dict(name=name, command=train_command(config), work_dir=work_dir, seed=seed)
+        written, loaded = draft / config.name, []
+        if backbone.start is not None:
+            written.write_text(config_text(annotations, recipe, **text), encoding="utf-8")
+            text["anew"], loaded = fit_to_start(written, backbone.start, annotations.classes)
         if minutes is not None or batch == "auto":
             recipe = _measured(recipe, annotations, draft, folder, text, measure, minutes, batch)
-        written = draft / config.name
         written.write_text(config_text(annotations, recipe, **text), encoding="utf-8")
-        loaded = []
-        if backbone.start is not None:
-            anew, loaded = fit_to_start(written, backbone.start, annotations.classes)
-            written.write_text(config_text(annotations, recipe, **text, anew=anew), encoding="utf-8")
         _put(draft, folder)
     notes = () if maps is None else maps.notes
     told = (*found.describe(), *notes, *annotations.notes, *_told(recipe, annotations), *loaded)
@@ -171,7 +171,7 @@ def _measured(
     data: Annotations,
     draft: Path,
     folder: Path,
-    text: dict,
+    text: dict[str, Any],
     measure: Measure | None,
     minutes: float | None,
     batch: int | str | None,

@@ -220,3 +220,10 @@ def test_heads_of_another_width_begin_anew_and_the_rest_is_kept(data: Path, tmp_
     notes = "\n".join(check_training(cfg))
     assert "of another shape and accepted, so these begin anew: decode_head" in notes
     assert any("begin anew" in x for x in made.told)
+
+    def measure(config: Path) -> DryRun:
+        check_training(load_config(config))
+        return DryRun(1.0, 1.0, 1, 0, {})
+
+    options = dict(model=None, init=made.recipe.backbone.start, epochs=None, minutes=1.0, measure=measure)
+    assert prepared(data, tmp_path / "timed", "seg", **options).recipe.epochs == 27  # of two steps each

@@ -150,7 +150,7 @@ def test_help_names_the_variables_and_the_options(tmp_path: Path, script: str) -
     assert "--cfg-options" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["train", "test", "sample", "cache-latents"])
+@pytest.mark.parametrize("command", ["finetune", "train", "test", "sample", "cache-latents"])
 def test_a_script_starts_its_command_in_the_checkout(tmp_path: Path, command: str) -> None:
     text = called(f"{command.replace('-', '_')}.sh", "a.py", "--amp", folder=tmp_path)
     assert text.startswith(f"{REPOSITORY}/tools/_command.py {command} a.py --amp OMP_NUM_THREADS=")
