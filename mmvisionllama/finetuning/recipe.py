@@ -70,7 +70,11 @@ class Recipe:
     @property
     def layer_decay(self) -> float | None:
         """Rate of layer-wise decay, where the weights of a checkpoint are to be kept in mind."""
-        return None if self.backbone.start is None or self.task == "pretrain" else 0.75
+        if self.backbone.start is None or self.task == "pretrain":
+            return None
+        return (
+            0.9 if self.backbone.is_tiny else 0.75
+        )  # tiny ones were trained on little: there is less to keep
 
 
 def choose_recipe(
@@ -124,7 +128,6 @@ def choose_recipe(
             f"--init {backbone.start}: its patches of {patch} px are too small for a detector, whose map "
             "of finest places has four rows for each; pre-train at --size 64 or more, or leave --init out"
         )
-    scale = 0.5 if backbone.start is not None else 1.0
     return Recipe(
         task,
         backbone,
@@ -134,7 +137,7 @@ def choose_recipe(
         alike=len(set(sizes)) == 1 and len(sizes) == len(train),
         batch=batch or min(_BATCH[task][column], most_of_epoch, len(train)),
         epochs=epochs or min(max(round(seen / len(train)), fewest), longest),
-        lr=_LR[task][column] * (scale if backbone.is_tiny else 1.0),
+        lr=_LR[task][column],
         flips=flips,
         object_side=_object_side(train) * shrink if task == "det" else 0.0,
     )

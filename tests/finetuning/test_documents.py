@@ -12,7 +12,11 @@ from tests.tools.commands import parser_of
 
 TEXT = (ROOT / "docs" / "own_data.md").read_text()
 SNIPPETS = {re.search(r'Path\("(\w+)"', x)[1]: x for x in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)}
-COMMANDS = [x for x in re.findall(r"^mmvisionllama finetune (.*)$", TEXT, re.MULTILINE) if "FOLDER" not in x]
+COMMANDS = [
+    x
+    for x in re.findall(r"^mmvisionllama finetune (.*)$", TEXT.replace("\\\n", ""), re.MULTILINE)
+    if "FOLDER" not in x
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,7 @@ def test_commands_of_the_document_are_understood(line: str) -> None:
     ("name", "task", "counts", "classes"),
     [
         ("digits", "cls", {"train": 1438, "val": 359}, tuple("0123456789")),
+        ("digits100", "cls", {"train": 100, "val": 1697}, tuple("0123456789")),
         ("coins", "seg", {"train": 200, "val": 20}, ()),
         ("coins_boxes", "det", {"train": 200, "val": 20}, ("coin",)),
         ("digits", "pretrain", {"train": 1617, "val": 180}, ()),

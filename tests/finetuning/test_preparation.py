@@ -201,7 +201,7 @@ def test_a_training_may_start_from_a_model_of_another_task(
     notes = "\n".join(check_training(cfg))
     assert made.recipe.backbone.model == model
     assert "loads in part" in notes
-    assert cfg.optim_wrapper.paramwise_cfg.get("layer_decay_rate") == (None if name == "pretrain" else 0.75)
+    assert cfg.optim_wrapper.paramwise_cfg.get("layer_decay_rate") == (None if name == "pretrain" else 0.9)
 
 
 def test_patches_too_small_for_a_detector_are_refused_with_a_way_out(data: Path, tmp_path: Path) -> None:
