@@ -18,8 +18,7 @@ def has_class_folders(root: Path) -> bool:
     """Whether ``root``, or a folder ``train`` in it, has folders with images."""
     if not root.is_dir():
         return False
-    base = part_folders(root).get("train", root)
-    return any(has_image(x) for x in subfolders(base))
+    return any(has_image(x) for x in subfolders(_parts_of(root)["train"]))
 
 
 def read_class_folders(root: Path) -> FoundData:
@@ -27,9 +26,7 @@ def read_class_folders(root: Path) -> FoundData:
 
     Raises: DataError: for fewer than two classes, or a class that the training part lacks.
     """
-    folders = part_folders(root)
-    if "train" not in folders:
-        folders = {"train": root}
+    folders = _parts_of(root)
     notes, parts = [], {}
     for part, folder in folders.items():
         classes = subfolders(folder)
@@ -60,3 +57,10 @@ def read_class_folders(root: Path) -> FoundData:
                 f"{folders[part]} has classes that {folders['train']} has no images of: {shortened(unknown)}"
             )
     return FoundData("class folders", root, parts, tuple(known), tuple(notes))
+
+
+def _parts_of(root: Path) -> dict[str, Path]:
+    """Return the folders of the parts; a folder ``train`` without folders in it is a class, as of vehicles."""
+    folders = part_folders(root)
+    divided = "train" in folders and any(has_image(x) for x in subfolders(folders["train"]))
+    return folders if divided else {"train": root}

@@ -33,6 +33,13 @@ def test_parts_are_read_where_they_are(tmp_path: Path, names: tuple[str, str, st
     assert {part: len(x) for part, x in found.parts.items()} == {"train": 4, "val": 4, "test": 4}
 
 
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("bus", "train", "test"):
+        images(tmp_path / name, 2)
+    found = find_data(tmp_path, "cls")
+    assert (found.classes, len(found.parts["train"])) == (("bus", "test", "train"), 6)
+
+
 def test_hidden_folders_and_files_that_are_no_images_are_ignored_and_said(tmp_path: Path) -> None:
     for name in ("a", "b", ".ipynb_checkpoints", "__MACOSX", "a/.ipynb_checkpoints"):
         images(tmp_path / name, 2)
