@@ -60,7 +60,7 @@ def read_class_folders(root: Path) -> FoundData:
 
 
 def _parts_of(root: Path) -> dict[str, Path]:
-    """Return the folders of the parts; a folder ``train`` without folders in it is a class, as of vehicles."""
+    """Return the folders of the parts; a folder ``train`` without folders in it is a class of vehicles."""
     folders = part_folders(root)
     divided = "train" in folders and any(has_image(x) for x in subfolders(folders["train"]))
     return folders if divided else {"train": root}

@@ -1,5 +1,6 @@
 """Read annotations in COCO's format: boxes, polygons and run lengths."""
 
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -154,12 +155,26 @@ def _names_of(part: str) -> list[str]:
 
 def _object(x: dict[str, Any], names: dict[Any, str], images: set[Any], file: Path) -> ImageObject:
     box, where = x.get("bbox"), f"{file}, annotation {x.get('id')}"
-    if not (isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
         raise DataError(f"{where}: bbox takes 4 numbers, got {str(box)[:60]}")
     if x.get("category_id") not in names:
         raise DataError(f"{where}: no category has the id {x.get('category_id')!r}")
     if x.get("image_id") not in images:
         raise DataError(f"{where}: no image has the id {x.get('image_id')!r}")
     mask = x.get("segmentation") or None
-    area = x["area"] if type(x.get("area")) in (int, float) else None
+    if not _is_mask(mask):
+        raise DataError(f"{where}: segmentation takes lists of numbers or run lengths, got {str(mask)[:60]}")
+    area = x["area"] if _is_number(x.get("area")) else None
     return ImageObject(names[x["category_id"]], tuple(box), mask, bool(x.get("iscrowd", 0)), area)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_mask(value: Any) -> bool:
+    if isinstance(value, dict):
+        return isinstance(value.get("size"), list) and isinstance(value.get("counts"), (list, str))
+    return value is None or (
+        isinstance(value, list) and all(isinstance(x, list) and all(map(_is_number, x)) for x in value)
+    )

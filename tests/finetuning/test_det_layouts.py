@@ -60,6 +60,9 @@ def changed(file: Path, section: str, index: int, **values: object) -> None:
     [
         ("annotations", {"bbox": [1, 2, 3]}, r"annotation 1: bbox takes 4 numbers, got \[1, 2, 3\]"),
         ("annotations", {"bbox": [1, 2, None, 4]}, "annotation 1: bbox takes 4 numbers"),
+        ("annotations", {"bbox": [1, 2, float("nan"), 4]}, "annotation 1: bbox takes 4 numbers"),
+        ("annotations", {"segmentation": [[1, None]]}, "annotation 1: segmentation takes lists of numbers"),
+        ("annotations", {"segmentation": [1, 2, 3]}, "annotation 1: segmentation takes lists of numbers"),
         ("annotations", {"category_id": 99}, "annotation 1: no category has the id 99"),
         ("annotations", {"image_id": 99}, "annotation 1: no image has the id 99"),
         ("images", {"file_name": "no.png"}, "1 of 2 images are not in"),
