@@ -59,6 +59,8 @@ def _annotated(file: Path, left_out: set[str]) -> Annotated:
             continue
         try:
             points = [(float(x), float(y)) for x, y in shape["points"]]
+            if not all(math.isfinite(x) for point in points for x in point):
+                raise ValueError("a point is no number")
             objects.append(_object(str(shape["label"]), kind, points))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{file}, shape {number}: {type(error).__name__} {error}") from error

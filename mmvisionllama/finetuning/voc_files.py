@@ -40,7 +40,7 @@ def _annotated(file: Path, image: Path) -> Annotated:
         tree = ElementTree.fromstring(file.read_bytes(), parser=ElementTree.XMLParser(target=_Builder()))
         sizes = [round(float(_text(tree, f"size/{x}"))) for x in ("width", "height")]
         objects = tuple(_object(x) for x in tree.iter("object"))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except (OSError, OverflowError, ValueError, ElementTree.ParseError) as error:
         raise DataError(f"{file}: {error}") from error
     return Annotated(*sizes, objects)
 

@@ -265,6 +265,7 @@ def test_shapes_of_labelme_are_objects_and_points_are_not(tmp_path: Path) -> Non
         {"label": "a", "shape_type": "polygon", "points": [[1, 1], [2, 2]]},
         {"label": "a", "shape_type": "polygon", "points": [[1, 1], [1, 5], [1, 9]]},
         {"label": "a", "shape_type": "rectangle", "points": None},
+        {"label": "a", "shape_type": "rectangle", "points": [[1, 1], [float("nan"), 2]]},
         {"shape_type": "rectangle", "points": [[1, 1], [2, 2]]},
     ],
 )
