@@ -110,9 +110,13 @@ class ResumableRunner(OpenRunner):
             return super().val()
 
     def test(self) -> dict[str, float]:
-        with self.watchdog.watching():
-            self._shard(initialise=False)
-            return super().test()
+        try:
+            with self.watchdog.watching():
+                self._shard(initialise=False)
+                return super().test()
+        finally:
+            if "test" in self.built_loops:
+                end_workers(self.built_loops["test"].dataloader)
 
     # --- parts ---
 
