@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmvisionllama.cli.common import command
 from mmvisionllama.cli.numbers import SEED, SIDE, Number, OrWord, whole
+from mmvisionllama.errors import ExitStatus
 
 _DATA = """layouts of DATA:
   cls       a folder for each class, or a CSV table of file and label
@@ -96,6 +97,8 @@ def main(args: argparse.Namespace) -> int | None:
     # As typed: on all GPUs, if there are several.
     overwrite = ["--overwrite"] if args.overwrite else []
     if status := commands.main(["train", str(prepared.config), *overwrite]):
+        if status in (ExitStatus.STOPPED, ExitStatus.STALLED):
+            print(f"to go on: {train_command(prepared.config)} --resume")
         return status
     best = str(prepared.best_checkpoint())
     if "test" in prepared.found.parts and (status := commands.main(["test", str(prepared.config), best])):

@@ -114,6 +114,18 @@ def test_the_next_commands_are_named_and_a_second_call_writes_over_nothing(
     assert "train.sh" in told
 
 
+def test_a_training_that_was_stopped_is_told_how_to_go_on(
+    animals: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmvisionllama.cli.commands.main", lambda arguments: ExitStatus.STOPPED)
+    options = ["--task", "cls", "--model", "visionllama_tiny", "--out", tmp_path / "out"]
+    assert main("finetune", animals, *options) == ExitStatus.STOPPED
+    (config,) = (tmp_path / "out").glob("*.py")
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("to go on: ")
+    assert told.endswith(f"train.sh {config} --resume")
+
+
 def test_numbers_and_names_that_cannot_be_are_refused_in_a_line(
     animals: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
