@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
-from mmvisionllama.inference.input_images import EXTENSIONS
+from mmvisionllama.datasets.image_files import EXTENSIONS, read_header
 from mmvisionllama.suggestions import shortened
 
 Task = Literal["cls", "seg", "det", "pretrain"]
@@ -23,7 +21,6 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
-_EXIF_ORIENTATION, _FIRST_TURNED = 0x0112, 5
 _HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN")  # of macOS, Synology and Windows
 
 
@@ -174,14 +171,9 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Return width and height from the header of a file, turned as EXIF says; None if unreadable."""
-    try:
-        with Image.open(path) as image:
-            # Pillow decodes a whole PNG to look for the orientation, so it is asked only where there is one.
-            exif = image.getexif() if image.info.get("exif") else {}
-            return image.size[::-1] if exif.get(_EXIF_ORIENTATION, 1) >= _FIRST_TURNED else image.size
-    except (OSError, SyntaxError, ValueError):
-        return None
+    """Return width and height of an image as it is loaded; None if it cannot be read."""
+    header = read_header(path)
+    return None if header is None else header.loaded_size()
 
 
 def part_folders(folder: Path) -> dict[str, Path]:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmvisionllama.datasets.image_files import EXTENSIONS
 from mmvisionllama.errors import DataError
 from mmvisionllama.files import why_no_file
 from mmvisionllama.finetuning.found_data import PARTS, FoundData, Sample, has_image, subfolders
-from mmvisionllama.inference.input_images import EXTENSIONS
 from mmvisionllama.suggestions import shortened
 
 _TABLES = (".csv", ".tsv")
