@@ -66,7 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of config and results (default: work_dirs/<model>_<task>_<data>)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace config and results in --out")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="move config and results in --out aside, into overwritten_<time> there",
+    )
     parser.add_argument("--no-train", action="store_true", help="write the config, and train later")
     return parser
 

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from mmvisionllama.finetuning.start import fit_to_start
 from mmvisionllama.finetuning.written_config import config_text
 from mmvisionllama.inference.sources import checkpoint_file
 from mmvisionllama.training.dry_run import DryRun
+from mmvisionllama.training.run_folder import set_aside
 
 Measure = Callable[[Path], DryRun]
 _FEW = 500  # images, on which a model from random values learns little
@@ -102,7 +102,7 @@ def prepare(
         seed: Of the split and of the training.
         classes: A file with names of classes, and values or colours of masks.
         ignore_label: The value of masks that counts for nothing.
-        overwrite: Replace what an earlier call has written to ``out``.
+        overwrite: Move what an earlier call has written to ``out`` into ``overwritten_<time>`` there.
         measure: Makes a few steps by a config; needed for ``minutes`` and ``auto``.
 
     Raises: UserError: for data, names or numbers that do not fit, before anything is written.
@@ -121,7 +121,7 @@ def prepare(
     name = source.stem if source.is_file() else source.name
     stem = f"{backbone.model}_{task}_{_as_name(name)}"
     folder = Path(out or Path("work_dirs", stem)).expanduser().absolute()
-    _require_free(folder, overwrite)
+    _require_free(folder, overwrite, source)
     config, work_dir = folder / f"{stem}.py", folder / "training"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -136,9 +136,9 @@ def prepare(
         if minutes is not None or batch == "auto":
             recipe = _measured(recipe, annotations, draft, folder, text, measure, minutes, batch)
         written.write_text(config_text(annotations, recipe, **text), encoding="utf-8")
-        _put(draft, folder)
+        aside = _put(draft, folder)
     notes = () if maps is None else maps.notes
-    told = (*found.describe(), *notes, *annotations.notes, *_told(recipe, annotations), *loaded)
+    told = (*found.describe(), *notes, *annotations.notes, *_told(recipe, annotations), *loaded, *aside)
     return Prepared(config, work_dir, found, recipe, told)
 
 
@@ -195,7 +195,9 @@ def _measured(
     return recipe
 
 
-def _require_free(folder: Path, overwrite: bool) -> None:
+def _require_free(folder: Path, overwrite: bool, source: Path) -> None:
+    if folder.is_relative_to(source) or source.is_relative_to(folder):
+        raise LaunchError(f"--out {folder} and the data {source} lie one in the other: give another --out")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())) or overwrite:
         return
     configs = sorted(folder.glob("*.py"))
@@ -203,14 +205,15 @@ def _require_free(folder: Path, overwrite: bool) -> None:
     raise LaunchError(f"--out {folder} is there and not empty{hint}; or give another --out, or --overwrite")
 
 
-def _put(draft: Path, folder: Path) -> None:
-    """Move what was written to its place; trainings that are there stay."""
+def _put(draft: Path, folder: Path) -> list[str]:
+    """Move what was written to its place, and what is there aside; return what went where. Trainings stay."""
     folder.mkdir(exist_ok=True)
-    for part in sorted(draft.iterdir()):
-        target = folder / part.name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        os.replace(part, target)
+    parts = sorted(draft.iterdir())
+    there = [folder / part.name for part in parts if os.path.lexists(folder / part.name)]
+    told = [set_aside(folder, there)] if there else []
+    for part in parts:
+        os.replace(part, folder / part.name)
+    return told
 
 
 def _as_name(text: str) -> str:

@@ -105,7 +105,7 @@ def move_aside(work_dir: str | Path, out_dir: str | None) -> list[str]:
     """
     folders = {x.resolve(): x for x in (checkpoint_folder(work_dir, out_dir), Path(work_dir)) if x.is_dir()}
     left = {folder: _left_by_runs(folder) for folder in folders.values()}
-    return [_moved(folder, paths) for folder, paths in left.items() if paths]
+    return [set_aside(folder, paths) for folder, paths in left.items() if paths]
 
 
 def move_later_aside(work_dir: str | Path, out_dir: str | None, run: RunRecord, step: int) -> list[str]:
@@ -115,7 +115,7 @@ def move_later_aside(work_dir: str | Path, out_dir: str | None, run: RunRecord, 
         labels = {path: label_of(path) for path in checkpoints_in(folder)}
         later = [x for x, y in labels.items() if y.is_known and run.owns(y.run_id) and y.step > step]
         if later:
-            notes.append(_moved(folder, [x for path in later for x in _with_manifest(path)]))
+            notes.append(set_aside(folder, [x for path in later for x in _with_manifest(path)]))
     return notes
 
 
@@ -132,7 +132,8 @@ def _with_manifest(path: Path) -> list[Path]:
     return [path] if is_sharded(path) else [path, manifest_of(path)]
 
 
-def _moved(folder: Path, paths: Iterable[Path]) -> str:
+def set_aside(folder: Path, paths: Iterable[Path]) -> str:
+    """Move what is in a folder into ``overwritten_<time>`` there; say what went where."""
     name, count = f"{_ASIDE}_{time.strftime('%Y%m%d_%H%M%S')}", 1
     aside = folder / name
     while aside.exists():

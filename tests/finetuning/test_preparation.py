@@ -103,7 +103,8 @@ def test_no_flips_means_none(data: Path, tmp_path: Path) -> None:
 def test_the_same_seed_writes_the_same_files(data: Path, tmp_path: Path) -> None:
     def files(seed: int, overwrite: bool) -> dict[str, bytes]:
         prepared(data, tmp_path / "out", "cls", seed=seed, overwrite=overwrite)
-        found = sorted(x for x in (tmp_path / "out").rglob("*") if x.is_file())
+        written = (x for x in (tmp_path / "out").rglob("*") if "overwritten_" not in str(x))
+        found = sorted(x for x in written if x.is_file())
         return {str(x): x.read_bytes() for x in found}
 
     first = files(0, False)
@@ -121,6 +122,23 @@ def test_a_folder_with_a_config_is_not_written_over_and_the_command_to_train_is_
     ):
         prepared(data, tmp_path / "out", "cls")
     assert made.config.read_text() == "# edited\n"
+    again = prepared(data, tmp_path / "out", "cls", overwrite=True)
+    (aside,) = (tmp_path / "out").glob("overwritten_*")
+    assert (aside / made.config.name).read_text() == "# edited\n"
+    assert any(str(aside) in line for line in again.told)
+
+
+@pytest.mark.parametrize("out", [".", "cls", "cls/results", "data"])
+def test_results_and_data_lie_apart_so_that_neither_is_taken_for_the_other(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "cls"
+    for label in ("a", "b"):
+        images(folder / label, 4)
+    with pytest.raises(LaunchError, match="lie one in the other: give another --out"):
+        prepare(folder, "cls", out=out.replace("cls", "data/cls"), model=PLAIN, overwrite=True)
+    assert len([*folder.rglob("*.png"), *folder.rglob("*.jpg")]) == 8
 
 
 @pytest.mark.parametrize(
