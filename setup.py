@@ -37,7 +37,11 @@ setup(
     packages=find_packages(include=["mmvisionllama", "mmvisionllama.*"]),
     # .mim/configs is a link to configs/, where mmengine looks for bases called mmvisionllama::...
     package_data={
-        "mmvisionllama": [".mim/model-index.yml", *(f".mim/configs/**/*.{x}" for x in ("py", "json"))]
+        "mmvisionllama": [
+            ".mim/model-index.yml",
+            *(f".mim/configs/**/*.{x}" for x in ("py", "json")),
+            "tiny_models/*/*",
+        ]
     },
     entry_points={"console_scripts": ["mmvisionllama = mmvisionllama.cli.commands:main"]},
     python_requires=">=3.10,<3.14",

@@ -91,6 +91,15 @@ def test_the_wheel_has_every_config_and_nothing_of_the_tests(wheel: Path) -> Non
     assert not [x for x in names if x.startswith(("tests/", "tools/", "configs/"))]
 
 
+def test_the_wheel_has_the_tiny_models(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        prefix = "mmvisionllama/tiny_models/"
+        found = {x.removeprefix(prefix): archive.read(x) for x in archive.namelist() if x.startswith(prefix)}
+    folder = ROOT / prefix
+    assert found == {str(x.relative_to(folder)): x.read_bytes() for x in folder.rglob("*") if x.is_file()}
+    assert any(x.endswith("model.safetensors") for x in found)
+
+
 def test_the_snippet_of_the_readme_runs_where_no_host_is_installed(environment: Environment) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     (snippet,) = [x for x in blocks if "VisionLLaMA(" in x]
@@ -127,3 +136,11 @@ def test_with_its_extra_a_config_is_found_by_name_and_trains_in_two_processes(
     done = environment.command("train", "toy/visionllama_tiny_digits", "--dry-run", NPROC="2", GPUS="0")
     assert "2 processes" in done.stdout + done.stderr
     assert sorted(environment.folder.iterdir()) == before
+
+
+def test_with_its_extra_a_model_of_the_package_predicts_by_its_name(environment: Environment) -> None:
+    environment.pip("mmvisionllama[toy]")
+    image = ROOT / "mmvisionllama/tiny_models/images/DigitScenes_val_000008.jpg"
+    for name in ("visionllama-tiny-digitscenes", "visionllama-tiny-upernet-digitscenes"):
+        environment.command("predict", name, str(image), "--out", name)
+        assert (environment.folder / name / "predictions.json").is_file()

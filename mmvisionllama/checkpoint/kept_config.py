@@ -10,6 +10,8 @@ from typing import Any
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import read_json
 
+WEIGHTS = "model.safetensors"  # of a published model
+
 
 def kept_model(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any] | None:
     """Return the config of the model that ``checkpoint`` was saved with, if it is known.
@@ -61,7 +63,7 @@ def facts_beside(path: str | Path) -> dict[str, Any]:
 def facts_file(path: Path) -> Path:
     """Return where a conversion writes about weights; of a published model it is as everywhere on the hub."""
     beside = path.with_suffix(".json")
-    is_published = path.name == "model.safetensors" and not os.path.lexists(beside)
+    is_published = path.name == WEIGHTS and not os.path.lexists(beside)
     return path.with_name("config.json") if is_published else beside
 
 

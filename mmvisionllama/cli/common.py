@@ -16,6 +16,8 @@ from mmvisionllama.cli.threads import limit_spinning
 from mmvisionllama.compat import extras_named
 from mmvisionllama.errors import Diverged, ExitStatus, Stopped, UserError
 
+# What mmvisionllama.load takes, for the help of commands.
+MODEL = "file, folder, http(s) address, hf:OWNER/NAME, or the name of a model, see docs/use.md"
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C has ended
 Body = Callable[[argparse.Namespace], int | None]
 Errors = tuple[type[Exception], ...]

@@ -4,7 +4,7 @@ import argparse
 import signal
 from contextlib import suppress
 
-from mmvisionllama.cli.common import command
+from mmvisionllama.cli.common import MODEL, command
 from mmvisionllama.cli.numbers import whole
 
 
@@ -15,9 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Show trained models in the browser: a tab for each, with prediction, scores and "
         "attention of an image, or generated images of a class and a seed. Serves until Ctrl-C.",
     )
-    parser.add_argument(
-        "checkpoints", nargs="+", metavar="CHECKPOINT", help="file, work directory, published folder or name"
-    )
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help=MODEL)
     parser.add_argument("--config", help="where the checkpoints keep no config, as converted weights")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmvisionllama.cli.common import command
+from mmvisionllama.cli.common import MODEL, command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -13,7 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Export a trained model to one file. The file is run and compared with the model before "
         "it takes its name; one that differs by more than 1e-4 is not kept, and the status is 1.",
     )
-    parser.add_argument("checkpoint", help="file, .sharded folder, work directory or http(s) address")
+    parser.add_argument("checkpoint", help=MODEL)
     parser.add_argument("--to", required=True, metavar="FORMAT", help="onnx, pt2 or safetensors")
     parser.add_argument(
         "--size", default="dynamic", metavar="HxW", help="height x width in pixels, or dynamic (default)"

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmvisionllama.cli.common import command
+from mmvisionllama.cli.common import MODEL, command
 from mmvisionllama.cli.numbers import SIDE, Number, whole
 from mmvisionllama.errors import ExitStatus
 
@@ -15,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Predict images by a trained model: a picture of each, and one file with all numbers. "
         "Ends with status 1 if images could not be read; the others are predicted all the same.",
     )
-    parser.add_argument("checkpoint", help="file, .sharded folder or http(s) address")
+    parser.add_argument("checkpoint", help=MODEL)
     parser.add_argument("images", nargs="+", help="files, folders, or patterns such as 'photos/*.jpg'")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for pictures and numbers"

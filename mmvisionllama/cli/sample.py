@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmvisionllama.cli.common import add_amp_option, add_launch_options, command
+from mmvisionllama.cli.common import MODEL, add_amp_option, add_launch_options, command
 from mmvisionllama.cli.numbers import SEED, Number, whole
 
 
@@ -13,7 +13,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Draw samples of a trained generator. The same command goes on where it was killed."
     )
     parser.add_argument("config", help="config file that the model was trained with")
-    parser.add_argument("checkpoint", help="file or http(s) address of the weights")
+    parser.add_argument("checkpoint", help=MODEL)
     parser.add_argument(
         "--classes", type=whole(0), nargs="+", metavar="CLASS", help="to draw in turns (default: all)"
     )

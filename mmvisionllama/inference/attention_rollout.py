@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ from mmvisionllama.errors import InputError
 from mmvisionllama.inference.export_networks import normalisation
 from mmvisionllama.inference.trained_model import TrainedModel
 from mmvisionllama.models import VisionLLaMA
-from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.grids import Grid
+from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
+from mmvisionllama.models.grids import Grid, window_places
 from mmvisionllama.models.rope import Tables
 from mmvisionllama.reports.figures import shown_size
 
@@ -54,7 +55,8 @@ def attention_rollout(model: TrainedModel, image: Any) -> Rollout:
     without its share in itself, or, in a model without one, the mean over all tokens.
 
     Args:
-        model: Its backbone is a ``VisionLLaMA`` whose blocks all attend globally. Its results stay the same.
+        model: Its backbone is a ``VisionLLaMA`` whose blocks attend globally or in windows. Its results stay
+            the same.
         image: One, see ``TrainedModel.predict``.
     Raises: InputError: for another model, or an image that cannot be read.
     """
@@ -84,8 +86,8 @@ def no_rollout(model: TrainedModel) -> str:
         return "it generates images, and looks at none"
     if not isinstance(backbone, VisionLLaMA):
         return f"it is defined between tokens of one grid, which a {type(backbone).__name__} does not keep"
-    if any(type(block.attn) is not RotaryAttention for block in backbone.blocks):
-        return "some of its blocks attend in windows or to summaries"
+    if any(isinstance(block.attn, SubsampledAttention) for block in backbone.blocks):
+        return "some of its blocks attend to summaries of tokens, which do not say how much each had of them"
     return ""
 
 
@@ -99,12 +101,30 @@ class _Product:
     def multiply(self, attn: nn.Module, inputs: tuple[Tensor, Grid, Tables | None]) -> None:
         x, self.hw, tables = inputs
         identity_NN = torch.eye(x.shape[1], device=x.device)
-        step_BNN = (mean_attention(attn, x, tables) + identity_NN) / 2
+        step_BNN = (mean_attention(attn, x, self.hw, tables) + identity_NN) / 2
         self.total_BNN = step_BNN if self.total_BNN is None else step_BNN @ self.total_BNN
 
 
-def mean_attention(attn: RotaryAttention, x: Tensor, tables: Tables | None) -> Tensor:
-    """Return the mean over the heads of what each query takes of each key: (B, N, N), float32."""
+def mean_attention(attn: RotaryAttention, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+    """Return the mean over the heads of what each query takes of each key: (B, N, N), float32.
+
+    Of windows, a token takes nothing of those of other windows; what padding that is not hidden has is left
+    out, and the rest shared anew.
+    """
+    if not isinstance(attn, WindowAttention):
+        return _mean_over_heads(attn, x, tables)
+    token_WS, _ = window_places(hw, attn.window_size, x.device)
+    tokens = hw[0] * hw[1]
+    window = F.pad(x, (0, 0, 0, 1)).index_select(1, token_WS.flatten())
+    window = window.unflatten(1, token_WS.shape).flatten(0, 1)
+    share_BWSS = _mean_over_heads(attn, window, tables).unflatten(0, (len(x), len(token_WS)))
+    total_BMM = x.new_zeros(len(x), tokens + 1, tokens + 1, dtype=share_BWSS.dtype)  # the last: all padding
+    total_BMM[:, token_WS[:, :, None], token_WS[:, None, :]] = share_BWSS
+    total_BNN = total_BMM[:, :tokens, :tokens]
+    return total_BNN / total_BNN.sum(dim=-1, keepdim=True)
+
+
+def _mean_over_heads(attn: RotaryAttention, x: Tensor, tables: Tables | None) -> Tensor:
     q_BNAK, k_BNGK, _ = attn.project(x, tables)
     heads, kv_heads, _ = attn.heads
     total_BNN = 0.0

@@ -8,10 +8,10 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmvisionllama.checkpoint import facts_beside, read_checkpoint, weights_of
-from mmvisionllama.checkpoint.reading import local_file
 from mmvisionllama.checks.checkpoint import require_exact
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import sha256_of
+from mmvisionllama.inference.sources import checkpoint_file
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def load_weights(model: nn.Module, cfg: Config, path: str, *, raw: bool = False)
     Raises:
         CheckpointError: if it does not exist, is of another objective or network, or has not these weights.
     """
-    file = local_file(path)
+    file = checkpoint_file(path)
     checkpoint = read_checkpoint(file, lazy=True)
     weights, kind, remark = _chosen(checkpoint, file, raw)
     notes = require_exact(model, weights, checkpoint, path, cfg)

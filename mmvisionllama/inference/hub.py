@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mmvisionllama.checkpoint.as_saved import require_as_saved
+from mmvisionllama.checkpoint.kept_config import WEIGHTS
 from mmvisionllama.compat import extras_named
 from mmvisionllama.errors import CheckpointError, InputError
 from mmvisionllama.files import why_no_file
-from mmvisionllama.inference.published_files import CARD, CONFIG, EXAMPLE, WEIGHTS
+from mmvisionllama.inference.published_files import CARD, CONFIG, EXAMPLE, LOG
 
 PREFIX = "hf:"
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -54,8 +55,8 @@ def hub_file(source: str) -> Path:
 def push(folder: str | Path, name: str, *, private: bool = False) -> str:
     """Push a published folder to ``owner/name`` on the hub, which is made if it is not there.
 
-    Weights, ``config.json``, card and example go up and nothing else. The token is that of ``hf auth login``
-    or ``HF_TOKEN``.
+    Weights, ``config.json``, card, log and example go up and nothing else. The token is that of
+    ``hf auth login`` or ``HF_TOKEN``.
 
     Returns: The address of the commit.
     Raises:
@@ -83,7 +84,7 @@ def push(folder: str | Path, name: str, *, private: bool = False) -> str:
         commit: Any = api.upload_folder(
             repo_id=name,
             folder_path=folder,
-            allow_patterns=[WEIGHTS, CONFIG, CARD, EXAMPLE],
+            allow_patterns=[WEIGHTS, CONFIG, CARD, LOG, EXAMPLE],
             commit_message="Publish a model of mmvisionllama",
         )
     except (HfHubHTTPError, OSError) as error:

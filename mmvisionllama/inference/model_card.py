@@ -1,12 +1,14 @@
 """The card of a published model, in the hub's format."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mmvisionllama import __version__
+from mmvisionllama.checkpoint.kept_config import WEIGHTS
 from mmvisionllama.compat import extras_named
-from mmvisionllama.inference.published_files import EXAMPLE, LIBRARY, WEIGHTS
+from mmvisionllama.inference.published_files import EXAMPLE, LIBRARY
 
 _TAGS = {  # by the task
     "classification": "image-classification",
@@ -31,9 +33,12 @@ class Card:
     Attributes:
         name: Of the model.
         source: What ``mmvisionllama.load`` takes to load it.
-        data: Class of the training's data set, if it is known.
-        metrics: Of the validation of these weights, if it is known.
+        data: Class and place of the training's data set, if it is known.
+        metrics: Of these weights, if they are known.
+        measured_by: What gave them.
         recipe: Line by line, name and value.
+        command: That trained it, if it is known.
+        precision: That the weights were rounded to, None if they were not.
         commit: Of the code that published it, if it is known.
     """
 
@@ -44,7 +49,10 @@ class Card:
     sha256: str
     data: str | None
     metrics: Mapping[str, float]
+    measured_by: str
     recipe: Mapping[str, Any]
+    command: str | None
+    precision: str | None
     commit: str | None
     has_example: bool
 
@@ -67,7 +75,7 @@ class Card:
             eval_results=[
                 EvalResult(
                     task_type=tag,
-                    dataset_type=data.lower(),
+                    dataset_type=re.sub(r"[^\w./-]+", "-", data.lower()),
                     dataset_name=data,
                     metric_type=name,
                     metric_value=value,
@@ -81,10 +89,12 @@ class Card:
     def _body(self) -> str:
         code = f'import mmvisionllama\nmodel = mmvisionllama.load("{self.source}")\n{_USES[self.task]}'
         rows = {"task": self.task, "data": self.data or "not known", **self.recipe}
+        rows |= {"command": f"`{self.command}`"} if self.command else {}
+        rows |= {"weights": f"{self.precision}; computes in float32"} if self.precision else {}
         rows |= {"commit": self.commit or "not known", f"SHA-256 of {WEIGHTS}": f"`{self.sha256}`"}
         parts = [f"# {self.name}", f"```python\n{code}\n```", _table(("", ""), rows)]
         if self.metrics:
-            parts.append(f"## Metrics\n\n{_table(('metric', 'validation'), self.metrics)}")
+            parts.append(f"## Metrics\n\n{_table(('metric', self.measured_by), self.metrics)}")
         if self.has_example:
             parts.append(f"## Example\n\n![{self.name}]({EXAMPLE})")
         return "\n\n".join([*parts, f"Published by mmvisionllama {__version__}."]) + "\n"

@@ -8,7 +8,7 @@ from typing import Any
 from mmvisionllama.errors import CheckpointError, InputError
 from mmvisionllama.training.checkpoint_content import plain_config
 
-WEIGHTS, CONFIG, CARD, EXAMPLE = "model.safetensors", "config.json", "README.md", "example.png"
+CONFIG, CARD, EXAMPLE, LOG = "config.json", "README.md", "example.png", "training.jsonl"
 LIBRARY = "mmvisionllama"
 _SETTINGS = ("model", "data_preprocessor", "default_scope", "test_dataloader")
 _STARTS = ("init_cfg", "pretrained")  # where weights came from that the published ones replace

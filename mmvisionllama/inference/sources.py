@@ -1,18 +1,13 @@
-"""Sources of a model: a file, a work directory, a published folder, a released name, the hub."""
+"""Sources of a model: a file, a work directory, a published folder, a name, the hub."""
 
 from pathlib import Path
 
+from mmvisionllama.checkpoint.kept_config import WEIGHTS
 from mmvisionllama.checkpoint.manifest import newest_good
+from mmvisionllama.checkpoint.names import is_name, named_weights
 from mmvisionllama.checkpoint.reading import is_sharded, local_file
-from mmvisionllama.checkpoint.released.names import ENDING, released_weights
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.inference.hub import PREFIX, hub_file
-from mmvisionllama.inference.published_files import WEIGHTS
-
-
-def is_released(source: str | Path) -> bool:
-    """Whether this is the name of released weights, or meant to be one."""
-    return str(source).endswith(ENDING) and not Path(source).exists()
 
 
 def checkpoint_file(source: str | Path) -> Path:
@@ -20,13 +15,13 @@ def checkpoint_file(source: str | Path) -> Path:
 
     Args:
         source: A checkpoint file, an ``http(s)`` address of one, a published folder, ``hf:owner/name`` on the
-            hub, the name of released weights, or the work directory of a training, whose newest good
+            hub, the name of a model, or the work directory of a training, whose newest good
             checkpoint is taken.
 
     Raises: CheckpointError: if there is none.
     """
-    if is_released(source):
-        return released_weights(str(source))
+    if is_name(source):
+        return named_weights(str(source))
     if str(source).startswith(PREFIX):
         return hub_file(str(source))
     folder = Path(source).expanduser()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mmvisionllama.checkpoint import kept_model, make_mmengine_read_safely, read_checkpoint
 from mmvisionllama.checkpoint.kept_config import facts_beside, kept_settings
+from mmvisionllama.checkpoint.names import is_name, named_config
 from mmvisionllama.checkpoint.reading import weights_of
-from mmvisionllama.checkpoint.released import RELEASED
 from mmvisionllama.checks.checkpoint import require_exact
 from mmvisionllama.checks.run import build_model
 from mmvisionllama.config import load_config
@@ -35,7 +35,7 @@ from mmvisionllama.inference.predictions import (
 )
 from mmvisionllama.inference.preparation import Preparation, first_loader, pipeline_of
 from mmvisionllama.inference.published_files import metainfo_in, settings_of
-from mmvisionllama.inference.sources import checkpoint_file, is_released
+from mmvisionllama.inference.sources import checkpoint_file
 from mmvisionllama.suggestions import did_you_mean
 
 Outcome = Prediction | InputError
@@ -298,7 +298,7 @@ def load(
         source: A checkpoint of a training (``.pth``, or a ``.sharded`` folder), weights that
             ``tools/convert_checkpoint.py`` wrote, an ``http(s)`` address of these, the work directory of a
             training, whose newest good checkpoint is taken, a published folder, ``hf:owner/name`` of one on
-            the hub, with ``@revision`` if not the newest, or a name of ``RELEASED``.
+            the hub, with ``@revision`` if not the newest, or the name of a model, see ``checkpoint.names``.
         config: The config, where the checkpoint keeps none, as converted weights.
         device: None: a GPU where there is one.
 
@@ -310,8 +310,8 @@ def load(
     make_mmengine_read_safely()
     path = checkpoint_file(source)
     checkpoint = read_checkpoint(path)
-    if config is None and is_released(source):
-        config = RELEASED[str(source)].config
+    if config is None and is_name(source):
+        config = named_config(str(source))
     if config is None:
         cfg, module = _built_as_kept(checkpoint, path)
     else:

@@ -155,14 +155,14 @@ class PyramidVisionLLaMA(RotaryBackbone):
                 outs.append(self._output(normed, hw))
             if self.out_norm == "each_fed_on":
                 x = normed
-            map_BCHW = x.transpose(1, 2).unflatten(2, hw)
+            map_BCHW = x.transpose(1, 2).reshape(-1, x.shape[-1], *hw)
         return tuple(outs)
 
     def _output(self, x: Tensor, hw: Grid) -> Tensor:
         if self.out_type == "raw":
             return x
         if self.out_type == "featmap":
-            return x.transpose(1, 2).unflatten(2, hw).contiguous()
+            return x.transpose(1, 2).reshape(-1, x.shape[-1], *hw).contiguous()
         pooled = x.mean(dim=1)
         return self.norms["last"](pooled) if self.out_norm == "twice" else pooled
 

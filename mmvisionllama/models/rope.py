@@ -150,7 +150,8 @@ class RoPE2D(nn.Module):
 
 def _cos_sin(angle_NAP: Tensor) -> tuple[Tensor, Tensor]:
     cos, sin = angle_NAP.cos(), angle_NAP.sin()
-    return cos.repeat_interleave(2, dim=-1), torch.stack((sin, -sin), dim=-1).flatten(-2)
+    # Not repeat_interleave: the tracing exporter of ONNX makes a wrong graph of it.
+    return tuple(torch.stack(x, dim=-1).flatten(-2) for x in ((cos, cos), (sin, -sin)))
 
 
 # A compiler would fuse cosines and sines into every rotation and compute them anew for each image, head and

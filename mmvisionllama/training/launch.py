@@ -17,6 +17,7 @@ from mmengine.dist import is_main_process
 from torch import distributed as dist
 
 from mmvisionllama.checkpoint.manifest import meta_of, newest_good, verify
+from mmvisionllama.checkpoint.names import is_name, named_weights
 from mmvisionllama.checkpoint.run_identity import checkpoint_folder
 from mmvisionllama.checks.run import check_testing, check_training
 from mmvisionllama.config import RunConfig, read_config
@@ -104,6 +105,7 @@ def train(
     with shown(verbose=verbose, first=launched_as_main_process(launcher)):
         options = dict(launcher=launcher, work_dir=work_dir, seed=seed, compile=compile)
         run = _read(config, cfg_options, TRAINING_SECTIONS, **options)
+        _look_up_name(run)
         notes = []
         if amp:
             run.set("optim_wrapper", mixed_precision_wrapper(run.cfg.optim_wrapper), "--amp")
@@ -183,6 +185,7 @@ def test(
         options = dict(launcher=launcher, work_dir=work_dir, seed=seed, compile=compile)
         run = _read(config, cfg_options, TEST_SECTIONS, **options)
         run.set("load_from", str(checkpoint), "the command")
+        _look_up_name(run)
         run.set("resume", False, "the command")
         if amp:
             run.set("test_cfg.fp16", True, "--amp")
@@ -228,6 +231,16 @@ def _read(
     if compile and not run.cfg.get("compile"):
         run.set("compile", True, "--compile")
     return run
+
+
+def _look_up_name(run: RunConfig) -> None:
+    """Start from the weights that the name of a model in ``load_from`` stands for.
+
+    The first process alone looks them up, as they may have to be fetched; see ``_agree_on_start``.
+    """
+    name = run.cfg.get("load_from")
+    if name and is_name(name) and launched_as_main_process(run.cfg.launcher):
+        run.set("load_from", str(named_weights(name)), f"the name {name}")
 
 
 def _start_watched(cfg: Config) -> AbstractContextManager[None]:

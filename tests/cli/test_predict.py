@@ -5,39 +5,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmvisionllama.checkpoint.names import TINY
 from mmvisionllama.errors import ExitStatus
-from tests.inference.models import FOLDERS, train, write_data
+from tests.inference.models import NAMES
 from tests.tools.commands import main
 
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("predict")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def data(base: Path) -> object:
-    write_data(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMVISIONLLAMA_DATA", str(base))
-        yield
-
-
-@pytest.fixture(scope="module")
-def detector(base: Path, data: object) -> Path:
-    return train("detection", base / "detector")
-
-
-@pytest.fixture(scope="module")
-def images(base: Path) -> Path:
-    return base / "digitscenes" / FOLDERS["detection"]
+DETECTOR, IMAGES = NAMES["detection"], TINY / "images"
 
 
 def test_a_folder_is_predicted_into_pictures_and_numbers(
-    detector: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main("predict", detector, images, "--out", tmp_path / "out", "--score-thr", "0") == 0
-    stems = {x.stem for x in images.iterdir()}
+    assert main("predict", DETECTOR, IMAGES, "--out", tmp_path / "out", "--score-thr", "0") == 0
+    stems = {x.stem for x in IMAGES.iterdir()}
     assert {x.stem for x in (tmp_path / "out").glob("*.png")} == stems
     found = json.loads((tmp_path / "out/predictions.json").read_text())
     assert {Path(x["image"]).stem for x in found} == stems
@@ -46,21 +26,21 @@ def test_a_folder_is_predicted_into_pictures_and_numbers(
 
 
 def test_a_corrupt_image_is_named_and_the_others_are_predicted(
-    detector: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
-    sound = sorted(images.iterdir())[:2]
-    status = main("predict", detector, sound[0], tmp_path / "broken.jpg", sound[1], "--out", tmp_path / "out")
+    sound = sorted(IMAGES.iterdir())[:2]
+    status = main("predict", DETECTOR, sound[0], tmp_path / "broken.jpg", sound[1], "--out", tmp_path / "out")
     assert status == ExitStatus.FAILED
     assert "broken.jpg cannot be read" in capsys.readouterr().out
     found = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [x["image"] for x in found] == list(map(str, sound))
 
 
-def test_numbers_are_written_as_csv_or_as_coco_has_them(detector: Path, images: Path, tmp_path: Path) -> None:
+def test_numbers_are_written_as_csv_or_as_coco_has_them(tmp_path: Path) -> None:
     options = ["--out", tmp_path, "--score-thr", "0"]
     for kind in ("--json", "--csv", "--coco"):
-        assert main("predict", detector, images, *options, kind) == 0
+        assert main("predict", DETECTOR, IMAGES, *options, kind) == 0
     objects = [x for one in json.loads((tmp_path / "predictions.json").read_text()) for x in one["objects"]]
     rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
     results = json.loads((tmp_path / "coco_results.json").read_text())
@@ -72,12 +52,12 @@ def test_numbers_are_written_as_csv_or_as_coco_has_them(detector: Path, images: 
         assert result["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
 
 
-def test_images_of_one_name_get_pictures_of_their_own(detector: Path, images: Path, tmp_path: Path) -> None:
-    image = Image.open(sorted(images.iterdir())[0])
+def test_images_of_one_name_get_pictures_of_their_own(tmp_path: Path) -> None:
+    image = Image.open(sorted(IMAGES.iterdir())[0])
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         image.save(tmp_path / folder / "one.png")
-    assert main("predict", detector, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out") == 0
+    assert main("predict", DETECTOR, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out") == 0
     assert {x.name for x in (tmp_path / "out").glob("*.png")} == {"one.png", "one-2.png"}
 
 
@@ -85,19 +65,16 @@ def test_images_of_one_name_get_pictures_of_their_own(detector: Path, images: Pa
     ("arguments", "told"),
     [
         (["nothing.jpg"], "image nothing.jpg does not exist"),
-        (["{images}", "--device", "nowhere"], "nowhere"),
+        ([str(IMAGES), "--device", "nowhere"], "nowhere"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
     arguments: list[str],
     told: str,
-    detector: Path,
-    images: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    given = [x.format(images=images) for x in arguments]
-    assert main("predict", detector, *given, "--out", tmp_path / "out") == ExitStatus.USER_ERROR
+    assert main("predict", DETECTOR, *arguments, "--out", tmp_path / "out") == ExitStatus.USER_ERROR
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")
     assert told in error

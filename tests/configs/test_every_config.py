@@ -102,7 +102,11 @@ def test_leaf_is_short_and_close_to_its_bases(name: str) -> None:
 @every_config
 def test_default_scope_is_that_of_the_host(name: str) -> None:
     folder, stem = Path(name).parent.name, Path(name).stem
-    host = TOY_HOSTS.get(stem.split("_")[-2], "mmpretrain") if folder == "toy" else HOSTS[folder]
+    host = (
+        TOY_HOSTS.get(stem.removesuffix("_narrow").split("_")[-2], "mmpretrain")
+        if folder == "toy"
+        else HOSTS[folder]
+    )
     assert load(name).default_scope == host
 
 

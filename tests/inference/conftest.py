@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mmvisionllama.inference.publishing import publish
 from mmvisionllama.inference.trained_model import TrainedModel, load
 from tests.inference.models import CONFIGS, train, write_data
 
@@ -21,12 +22,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def checkpoints(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("runs")
-    return {task: train(task, base / task) for task in CONFIGS}
+    return {task: train(task, base) for task in CONFIGS}
 
 
 @pytest.fixture(scope="package")
 def models(checkpoints: dict[str, Path]) -> dict[str, TrainedModel]:
     return {task: load(path) for task, path in checkpoints.items()}
+
+
+@pytest.fixture(scope="package")
+def published(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("published")
+    return {task: publish(path, base / task, license="apache-2.0") for task, path in checkpoints.items()}
 
 
 @pytest.fixture

@@ -1,16 +1,24 @@
-"""Tiny models of every task, trained for a step on tiny data by the shipped recipes."""
+"""Tiny models of every task: trained for a few steps by shallow versions of our recipes, and published."""
 
 from pathlib import Path
+from typing import Any
 
-import mmvisionllama
+import numpy as np
+
 from mmvisionllama.datasets.digitscenes import write_digitscenes
+from tests.tools.commands import main
 
 CONFIGS = {
-    "classification": "configs/toy/visionllama_tiny_digitscenes.py",
-    "segmentation": "configs/toy/visionllama_tiny_upernet_digitscenes.py",
-    "detection": "configs/toy/pyramid_visionllama_tiny_maskrcnn_digitscenes.py",
-    "reconstruction": "configs/toy/visionllama_tiny_mae_digitscenes.py",
-    "generation": "configs/toy/sit_visionllama_tiny_digits.py",
+    "classification": "visionllama_tiny_digitscenes",
+    "segmentation": "visionllama_tiny_upernet_digitscenes",
+    "detection": "pyramid_visionllama_tiny_maskrcnn_digitscenes",
+    "reconstruction": "visionllama_tiny_mae_digitscenes",
+    "generation": "sit_visionllama_tiny_digits",
+}
+NAMES = {  # of the models in the package
+    **{task: config.replace("_", "-") for task, config in CONFIGS.items()},
+    "detection": "pyramid-visionllama-tiny-maskrcnn-digitscenes-narrow",
+    "generation": "sit-visionllama-tiny-mnist",
 }
 FOLDERS = {
     "classification": "cls/val",
@@ -18,10 +26,15 @@ FOLDERS = {
     "detection": "det/images/val",
     "reconstruction": "cls/val",
 }
-_ALONE = {
-    f"{loader}_dataloader.{key}": value
-    for loader in ("train", "val", "test")
-    for key, value in (("num_workers", 0), ("persistent_workers", False))
+PREDICTING = list(FOLDERS)
+_PLAIN = dict(_delete_=True, embed_dims=96, num_layers=2, num_heads=3)
+_SHALLOW: dict[str, dict[str, Any]] = {
+    "classification": dict(backbone=dict(arch=_PLAIN)),
+    "segmentation": dict(backbone=dict(arch={**_PLAIN, "num_layers": 4}, out_indices=(0, 1, 2, 3))),
+    # It finds something after a few steps.
+    "detection": dict(test_cfg=dict(rcnn=dict(score_thr=0.0))),
+    "reconstruction": dict(backbone=dict(arch=_PLAIN), neck=dict(decoder_depth=1)),
+    "generation": dict(network=dict(arch=_PLAIN)),
 }
 
 
@@ -30,29 +43,41 @@ def write_data(base: Path) -> None:
     write_digitscenes(base / "digitscenes", num_train=8, num_val=6, layouts=["cls", "seg", "det"], workers=1)
 
 
-def options(task: str) -> dict[str, object]:
-    """Return what shortens a training to a step."""
-    short = {
-        **_ALONE,
-        "train_dataloader.batch_size": 4,
-        "test_dataloader.batch_size": 4,
-        "param_scheduler": [],
-    }
-    if task == "reconstruction":
-        return short | {"train_cfg.max_epochs": 1, "val_dataloader.batch_size": 4}
-    if task == "generation":
-        short["val_dataloader.dataset.indices"] = 4
-    if task == "detection":  # finds something after a step
-        return short | {
-            "train_cfg.max_epochs": 1,
-            "model.test_cfg.rcnn.score_thr": 0.0,
-            "train_dataloader.dataset.indices": 4,
-            "val_dataloader.batch_size": 4,
-        }
-    return short | {"train_cfg.max_iters": 1, "train_cfg.val_interval": 1, "val_dataloader.batch_size": 4}
+def write_config(task: str, folder: Path) -> Path:
+    """Write a config of a user: a shipped one with a shallow network, batches of four and few steps."""
+    loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+    loaders: dict[str, dict[str, Any]] = {f"{x}_dataloader": {**loader} for x in ("train", "val", "test")}
+    told: dict[str, Any] = {"model": _SHALLOW[task], "param_scheduler": [], **loaders}
+    match task:
+        case "reconstruction" | "detection":
+            told["train_cfg"] = dict(max_epochs=1)
+        case "generation":
+            told["train_cfg"] = dict(max_iters=2, val_interval=2)
+            told["val_dataloader"] |= dict(dataset=dict(indices=4))
+            told["test_dataloader"] |= dict(dataset=dict(indices=4))
+        case _:
+            told["train_cfg"] = dict(max_iters=2, val_interval=2)
+    path = folder / f"{task}.py"
+    base = f'_base_ = "mmvisionllama::toy/{CONFIGS[task]}.py"'
+    path.write_text("\n".join([base, *(f"{name} = {value!r}" for name, value in told.items())]) + "\n")
+    return path
 
 
-def train(task: str, work_dir: Path) -> Path:
-    """Train for a step and return the checkpoint."""
-    mmvisionllama.train(CONFIGS[task], work_dir=work_dir, cfg_options=options(task))
-    return Path((work_dir / "last_checkpoint").read_text())
+def train(task: str, folder: Path) -> Path:
+    """Train by the command and return the checkpoint; the config lies beside the work directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    assert main("train", write_config(task, folder), "--work-dir", folder / task) == 0
+    return Path((folder / task / "last_checkpoint").read_text())
+
+
+def config_of(checkpoint: Path) -> Path:
+    """Return the config that ``train`` has written for a checkpoint."""
+    return checkpoint.parent.with_suffix(".py")
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    """Require that two predictions have the same numbers, to the bit."""
+    numbers = {name: x for name, x in vars(one).items() if isinstance(x, (np.ndarray, float, int))}
+    assert numbers
+    for name, x in numbers.items():
+        np.testing.assert_array_equal(x, getattr(other, name), err_msg=name)

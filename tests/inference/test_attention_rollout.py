@@ -7,7 +7,7 @@ import torch
 from mmvisionllama.errors import InputError
 from mmvisionllama.inference.attention_rollout import attention_rollout, mean_attention
 from mmvisionllama.inference.trained_model import TrainedModel
-from mmvisionllama.models.attention import RotaryAttention
+from mmvisionllama.models.attention import RotaryAttention, WindowAttention
 from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.rope import AS2DRoPE
 
@@ -19,7 +19,7 @@ def test_mean_attention_is_what_the_forward_weighs_values_by(kv_heads: int) -> N
     x, hw = torch.rand(2, 12, 32), (3, 4)
     tables = attn.tables(AS2DRoPE(head_dims=8, num_heads=4), grid_positions(hw, x.device), hw, 1.0)
     with torch.no_grad():
-        found = mean_attention(attn, x, tables)
+        found = mean_attention(attn, x, hw, tables)
         # Values that are the identity, and so show the weights of every head.
         q, k, _ = attn.project(x, tables)
         k = k.repeat_interleave(4 // kv_heads, dim=2)
@@ -28,6 +28,18 @@ def test_mean_attention_is_what_the_forward_weighs_values_by(kv_heads: int) -> N
             q.transpose(1, 2), k.transpose(1, 2), values
         )
     torch.testing.assert_close(found, weights.mean(dim=1))
+
+
+def test_mean_attention_in_windows_is_what_the_forward_weighs_values_by() -> None:
+    torch.manual_seed(0)
+    attn, hw = WindowAttention(16, 1, window_size=3), (5, 4)
+    x = torch.rand(2, 20, 16)
+    tables = attn.tables(AS2DRoPE(head_dims=16, num_heads=1), grid_positions(hw, x.device), hw, 1.0)
+    with torch.no_grad():
+        share_BNN = mean_attention(attn, x, hw, tables)
+        _, _, v_BN1K = attn.project(x, None)
+        torch.testing.assert_close(attn.proj(share_BNN @ v_BN1K.squeeze(2)), attn(x, hw, tables))
+    assert (share_BNN[:, 0, 3] == 0).all()  # of another window
 
 
 @pytest.mark.parametrize("task", ["classification", "segmentation", "reconstruction"])

@@ -1,7 +1,6 @@
 """Exported files compute what the model does, carry what they need, and are whole or not there."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,60 +9,25 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmvisionllama.checks.run import build_model
-from mmvisionllama.config import load_config
 from mmvisionllama.errors import ExitStatus, ExportError, InexactExport
 from mmvisionllama.inference import export as exporting
 from mmvisionllama.inference.export import export
 from mmvisionllama.inference.export_networks import MeanPool
 from mmvisionllama.inference.proposals import decode_proposals
 from mmvisionllama.inference.trained_model import TrainedModel, load
-from tests.inference.models import CONFIGS
 from tests.tools.commands import main
 
 NAMES = tuple("0123456789")
-PLAIN = dict(embed_dims=96, num_layers=2, num_heads=3)
-PYRAMID = dict(embed_dims=(32, 64, 128, 160), depths=(2, 1, 1, 1), num_heads=(1, 2, 4, 5))
-SHALLOW = {
-    "classification": {"model.backbone.arch": PLAIN},
-    "segmentation": {
-        "model.backbone.arch": PLAIN | dict(num_layers=4),
-        "model.backbone.out_indices": (0, 1, 2, 3),
-    },
-    "detection": {"model.backbone.arch": PYRAMID},
-    "reconstruction": {"model.backbone.arch": PLAIN, "model.neck.decoder_depth": 1},
-    "generation": {"model.network.arch": PLAIN},
-}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMVISIONLLAMA_DATA", str(tmp_path_factory.mktemp("none")))
-        yield
-
-
-def shallow(task: str) -> TrainedModel:
-    cfg = load_config(CONFIGS[task], SHALLOW[task])
-    torch.manual_seed(0)
-    module = build_model(cfg)
-    for weight in module.parameters():
-        if not weight.any():  # gates that begin at zero would hide what is behind them
-            torch.nn.init.normal_(weight, std=0.05)
-    return TrainedModel(module, cfg, {"classes": NAMES}, task)
 
 
 @pytest.fixture(scope="module")
-def classifier() -> TrainedModel:
-    return shallow("classification")
+def classifier(models: dict[str, TrainedModel]) -> TrainedModel:
+    return models["classification"]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(classifier: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "digits.pth"
-    meta = dict(cfg=classifier.cfg.pretty_text, dataset_meta={"classes": NAMES})
-    torch.save(dict(meta=meta, state_dict=classifier.module.state_dict()), path)
-    return path
+def checkpoint(checkpoints: dict[str, Path]) -> Path:
+    return checkpoints["classification"]
 
 
 def metadata(path: Path) -> dict:
@@ -111,32 +75,10 @@ def test_weights_in_safetensors_are_loaded_with_config_and_names(
     )
 
 
-@pytest.mark.parametrize(
-    ("task", "to", "options"),
-    [
-        ("segmentation", "pt2", {}),
-        ("reconstruction", "pt2", {"size": "64x64"}),
-        ("generation", "onnx", {"size": "8x8"}),
-        ("classification", "pt2", {"batch": "2", "size": "48x64", "backbone": True}),
-    ],
-)
-def test_every_task_is_exported_and_computes_the_same(
-    task: str, to: str, options: dict, tmp_path: Path
+def test_raw_outputs_of_a_detector_are_decoded_by_numpy_as_by_its_own_rpn(
+    models: dict[str, TrainedModel], tmp_path: Path
 ) -> None:
-    out = tmp_path / f"model.{to}"
-    compared = export(shallow(task), to, out, **options)
-    assert max(x.difference for x in compared) < 1e-4
-    sizes, batches = {x.hw for x in compared}, {x.batch for x in compared}
-    assert (len(sizes), len(batches)) == (1 if "size" in options else 2, 1 if "batch" in options else 2)
-    about = metadata(out)
-    assert about["task"] == task
-    assert about["outputs"][0] == {"segmentation": "logits", "generation": "prediction"}.get(
-        task, "features_0"
-    )
-
-
-def test_raw_outputs_of_a_detector_are_decoded_by_numpy_as_by_its_own_rpn(tmp_path: Path) -> None:
-    model, out = shallow("detection"), tmp_path / "detector.pt2"
+    model, out = models["detection"], tmp_path / "detector.pt2"
     export(model, "pt2", out, size="64x96", batch="1")
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 255
     about = metadata(out)
@@ -219,9 +161,11 @@ def test_a_file_that_differs_is_not_kept_and_what_was_there_stays(
     assert [x.name for x in tmp_path.iterdir()] == [out.name]
 
 
-def test_sides_that_a_generators_patches_do_not_divide_are_refused(tmp_path: Path) -> None:
-    model = shallow("generation")
-    model.module.network.patch_size = 2
+def test_sides_that_a_generators_patches_do_not_divide_are_refused(
+    models: dict[str, TrainedModel], tmp_path: Path
+) -> None:
+    model = models["generation"]
+    assert model.module.network.patch_size == 2
     with pytest.raises(ExportError, match="--size 9x8: the model takes multiples of its patches"):
         export(model, "pt2", tmp_path / "x.pt2", size="9x8")
     with pytest.raises(ExportError, match="is a generator, which has no backbone"):

@@ -6,7 +6,8 @@ import torch
 
 import mmvisionllama
 from mmvisionllama.errors import ArgumentError, CheckpointError
-from mmvisionllama.inference.trained_model import TrainedModel
+from mmvisionllama.inference.trained_model import load
+from tests.inference.models import NAMES, PREDICTING
 
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 TINY = dict(img_size=32)
@@ -64,21 +65,20 @@ def test_recomputed_activations_give_the_same_gradients() -> None:
     assert torch.equal(*gradients)
 
 
-@pytest.mark.parametrize("task", ["classification", "segmentation", "detection", "reconstruction"])
-def test_a_checkpoint_gives_its_backbone(
-    task: str, checkpoints: dict[str, Path], models: dict[str, TrainedModel]
-) -> None:
-    module = models[task].module
+@pytest.mark.parametrize("task", PREDICTING)
+def test_a_trained_model_gives_its_backbone(task: str, checkpoints: dict[str, Path]) -> None:
+    source = checkpoints[task] if task == "detection" else NAMES[task]
+    module = load(source, device="cpu").module
     kind = "pyramid_visionllama_tiny" if task == "detection" else "visionllama_tiny"
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         if task == "classification":
-            made = mmvisionllama.create_model(kind, checkpoints[task]).eval()
+            made = mmvisionllama.create_model(kind, source).eval()
             torch.testing.assert_close(made(images), module(images), rtol=1e-5, atol=1e-6)
-            other = mmvisionllama.create_model(kind, checkpoints[task], num_classes=3)
+            other = mmvisionllama.create_model(kind, source, num_classes=3)
             assert other.get_classifier().out_features == 3
-        assert mmvisionllama.create_model(kind, checkpoints[task], num_classes=0).eval()(images).ndim == 2
-        made = mmvisionllama.create_model(kind, checkpoints[task], features_only=True).eval()
+        assert mmvisionllama.create_model(kind, source, num_classes=0).eval()(images).ndim == 2
+        made = mmvisionllama.create_model(kind, source, features_only=True).eval()
         weights = module.backbone.state_dict()
         assert all(torch.equal(x, weights[name]) for name, x in made.backbone.state_dict().items())
         if task == "segmentation":
@@ -86,9 +86,9 @@ def test_a_checkpoint_gives_its_backbone(
                 torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_a_checkpoint_of_another_backbone_is_refused(checkpoints: dict[str, Path]) -> None:
+def test_a_model_of_another_backbone_is_refused() -> None:
     with pytest.raises(CheckpointError, match=r"is a VisionLLaMA 'tiny', not the VisionLLaMA 'base'"):
-        mmvisionllama.create_model("visionllama_base", str(checkpoints["classification"]))
+        mmvisionllama.create_model("visionllama_base", NAMES["classification"])
 
 
 @pytest.mark.parametrize(

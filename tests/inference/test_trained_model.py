@@ -1,5 +1,4 @@
 import json
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,59 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-import mmvisionllama
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.errors import CheckpointError, InputError
 from mmvisionllama.inference.trained_model import TrainedModel, load
-from tests.inference.models import CONFIGS, FOLDERS, options
-
-PREDICTING = ["classification", "segmentation", "detection", "reconstruction"]
-
-
-def values(prediction: Any) -> dict[str, Any]:
-    arrays = {name: x for name, x in vars(prediction).items() if isinstance(x, (np.ndarray, float, int))}
-    assert arrays
-    return arrays
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    for name, x in values(one).items():
-        np.testing.assert_array_equal(x, getattr(other, name), err_msg=name)
-
-
-@pytest.mark.parametrize("task", PREDICTING)
-def test_predictions_are_those_of_the_test_to_the_bit(
-    task: str, data: Path, checkpoints: dict[str, Path], models: dict[str, TrainedModel], tmp_path: Path
-) -> None:
-    dumped = tmp_path / "predictions.pkl"
-    evaluator = [dict(type="DumpResults", out_file_path=str(dumped))]
-    mmvisionllama.test(
-        CONFIGS[task],
-        checkpoints[task],
-        work_dir=tmp_path / "test",
-        cfg_options={**options(task), "test_evaluator": evaluator},
-    )
-    tested = {Path(x["img_path"]).name: x for x in pickle.loads(dumped.read_bytes())}
-    predicted = models[task].predict(data / FOLDERS[task])
-    assert len(predicted) == len(tested) >= 5  # more than a batch
-    for prediction in predicted:
-        truth = tested[Path(prediction.image.name).name]
-        match task:
-            case "classification":
-                np.testing.assert_array_equal(prediction.scores, truth["pred_score"])
-            case "segmentation":
-                np.testing.assert_array_equal(prediction.labels, truth["pred_sem_seg"]["data"][0])
-            case "detection":
-                found = truth["pred_instances"]
-                assert len(prediction) == len(found["scores"]) > 0
-                np.testing.assert_array_equal(prediction.boxes, found["bboxes"])
-                np.testing.assert_array_equal(prediction.scores, found["scores"])
-                np.testing.assert_array_equal(prediction.labels, found["labels"])
-            case "reconstruction":
-                assert prediction.loss == truth["loss"]
-                np.testing.assert_array_equal(
-                    prediction.reconstruction, truth["reconstruction"].permute(1, 2, 0)
-                )
+from tests.inference.models import CONFIGS, FOLDERS, PREDICTING, assert_equal, config_of
 
 
 @pytest.mark.parametrize("task", PREDICTING)
@@ -79,28 +29,6 @@ def test_a_prediction_is_drawn_and_written_as_json(
     assert json.loads((tmp_path / "numbers.json").read_text())["image"] == str(image)
     with pytest.raises(InputError, match=r"picture.gif: a prediction is saved as .png"):
         prediction.save(tmp_path / "picture.gif")
-
-
-def test_samples_are_those_of_the_command(
-    checkpoints: dict[str, Path], models: dict[str, TrainedModel], tmp_path: Path
-) -> None:
-    from mmvisionllama.inference.sampling import sample
-
-    made = models["generation"].sample(classes=["3", 5], num=3, seed=7, batch_size=3)
-    sample(
-        CONFIGS["generation"],
-        checkpoints["generation"],
-        classes=[3, 5],
-        num=3,
-        seed=7,
-        out=tmp_path,
-        batch_size=3,
-    )
-    assert [x.name_of(x.label) for x in made] == ["3", "5", "3"]
-    for i, one in enumerate(made):
-        path = next(tmp_path.glob(f"{i:06}*.png"))
-        np.testing.assert_array_equal(one.generated.squeeze(), np.asarray(Image.open(path)))
-    made[0].save(tmp_path / "drawn.png")
 
 
 def test_an_image_is_predicted_alike_from_a_file_pillow_an_array_and_a_tensor(
@@ -247,7 +175,7 @@ def test_weights_alone_need_a_config(
     torch.save(read_checkpoint(checkpoints["classification"])["state_dict"], tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match=r"does not say what model it is of.*config="):
         load(tmp_path / "weights.pth")
-    model = load(tmp_path / "weights.pth", config=CONFIGS["classification"])
+    model = load(tmp_path / "weights.pth", config=config_of(checkpoints["classification"]))
     np.testing.assert_array_equal(model.predict(photo).scores, models["classification"].predict(photo).scores)
 
 

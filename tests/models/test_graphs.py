@@ -1,7 +1,9 @@
 """Graphs that leave sizes free, tracing, and what counts operations."""
 
+import io
 from collections.abc import Callable
 
+import onnxruntime
 import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
@@ -96,9 +98,20 @@ def test_places_of_windows_are_those_of_a_padded_map_cut_into_windows(hw: tuple[
 @every
 def test_a_model_is_traced_and_its_operations_are_counted(build: Callable[..., RotaryBackbone]) -> None:
     model, img = seeded(build).eval(), images(2, 3, 72, 104)
+    others = images(3, 3, 72, 104)
     traced = torch.jit.trace(model, img, check_trace=False)
-    torch.testing.assert_close(traced(img), model(img), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(traced(others), model(others), atol=1e-5, rtol=1e-4)
     assert get_model_complexity_info(model, input_shape=(3, 72, 104))["flops"] > 1e5
+
+
+@every
+def test_onnxs_tracing_exporter_leaves_the_batch_free(build: Callable[..., RotaryBackbone]) -> None:
+    model, file = seeded(build).eval(), io.BytesIO()
+    img, others = images(2, 3, 72, 104), images(3, 3, 72, 104)
+    torch.onnx.export(model, (img,), file, dynamo=False, input_names=["img"], dynamic_axes={"img": {0: "B"}})
+    outs = onnxruntime.InferenceSession(file.getvalue()).run(None, {"img": others.numpy()})
+    for out, ours in zip(outs, model(others), strict=True):
+        torch.testing.assert_close(torch.from_numpy(out), ours, atol=1e-5, rtol=1e-4)
 
 
 @every

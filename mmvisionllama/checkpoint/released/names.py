@@ -9,9 +9,7 @@ import torch
 from mmvisionllama.checkpoint.released.files import SUFFIX, convert_file
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import why_no_file
-from mmvisionllama.suggestions import did_you_mean
 
-ENDING = "-released"
 PLACE = "MMVISIONLLAMA_RELEASED"
 _AUTHORS = "https://github.com/Meituan-AutoML/VisionLLaMA"
 
@@ -80,12 +78,12 @@ def released_weights(name: str) -> Path:
     They come from ``released_folder()``, if the file lies there, else from ``$MMVISIONLLAMA_RELEASED``, a
     folder or an ``http(s)`` address that has the files under the names of the table.
 
-    Raises: CheckpointError: for an unknown name, a file that is not there, saying what to download and where
-        to put it, or one that is another model.
+    Args:
+        name: One of ``RELEASED``.
+
+    Raises: CheckpointError: for a file that is not there, saying what to download and where to put it, or one
+        that is another model.
     """
-    if name not in RELEASED:
-        hint = did_you_mean(name, RELEASED)
-        raise CheckpointError(f"unknown released model {name!r}.{hint} Known are {', '.join(RELEASED)}")
     release, folder = RELEASED[name], released_folder()
     target = folder / f"{name}{SUFFIX}"
     if target.is_file() and target.with_suffix(".json").is_file():
