@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmvisionllama.arguments import checked
 from mmvisionllama.files import atomic_path
 from mmvisionllama.registry import METRICS
 
@@ -21,6 +22,7 @@ class ClassPredictions(BaseMetric):
         out_file: Of the columns ``image``, ``label``, ``name`` and ``score``.
     """
 
+    @checked
     def __init__(self, out_file: str) -> None:
         super().__init__(collect_device="gpu")  # by messages: "cpu" needs a folder that all share
         self.out_file = out_file
