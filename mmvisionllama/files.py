@@ -76,6 +76,12 @@ def _finite(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
+def from_here(path: Path) -> str:
+    """Return a path from the current directory if it lies below it, else the absolute path."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def why_no_file(path: Path) -> str | None:
     """Say what is at ``path`` instead of a file, e.g. ``a socket``; None if it is one, or a link to one."""
     try:

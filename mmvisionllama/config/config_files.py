@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mmvisionllama
 from mmvisionllama.errors import ConfigError
-from mmvisionllama.files import why_no_file
+from mmvisionllama.files import from_here, why_no_file
 from mmvisionllama.registry import SCOPE
 from mmvisionllama.suggestions import nearest_names
 
@@ -22,6 +22,12 @@ def checkout() -> Path | None:
     """Return the folder of ``configs/``, ``tools/`` and ``data/``; None where a wheel was installed."""
     folder = configs_folder().parent
     return None if folder.name == ".mim" else folder
+
+
+def typed_command(name: str) -> list[str]:
+    """Return what to type for a command: its script of a checkout from here, or ``mmvisionllama NAME``."""
+    folder = checkout()
+    return ["mmvisionllama", name] if folder is None else [from_here(folder / "tools" / f"{name}.sh")]
 
 
 def find_config(path: str | Path) -> Path:

@@ -18,7 +18,7 @@ from mmvisionllama.config.config_files import checkout
 from mmvisionllama.config.loading import DATA_VARIABLE, data_root_base
 from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.experiments.paper import Branch, Evaluation, Row
-from mmvisionllama.files import as_json, read_record
+from mmvisionllama.files import as_json, from_here, read_record
 from mmvisionllama.reports.summary import read_summary
 
 REFERENCE = "VIRTUAL_imagenet256_labeled.npz"
@@ -245,5 +245,5 @@ def started_by(command: str) -> list[str]:
     if folder is None:
         return [sys.executable, "-m", "mmvisionllama", command]
     path = folder / "tools" / _SCRIPTS.get(command, f"{command}.sh")
-    script = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    script = from_here(path)
     return [script] if path.suffix == ".sh" else [os.environ.get("PYTHON") or sys.executable, script]

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from mmvisionllama.config.config_files import checkout
+from mmvisionllama.config.config_files import typed_command
 from mmvisionllama.errors import LaunchError
-from mmvisionllama.files import read_record
+from mmvisionllama.files import from_here, read_record
 from mmvisionllama.finetuning.annotation_files import Annotations, write_annotations
 from mmvisionllama.finetuning.backbones import choose_backbone
 from mmvisionllama.finetuning.found_data import FoundData, Task
@@ -55,7 +55,7 @@ class Prepared:
 
     def next_commands(self) -> dict[str, list[str]]:
         """Return what one does with the trained model: commands by what they do."""
-        best = _short(self.best_checkpoint())
+        best = from_here(self.best_checkpoint())
         if self.recipe.task == "pretrain":
             again = ["mmvisionllama", "finetune", "DATA", "--task", "cls", "--init", best]
             return {
@@ -144,9 +144,7 @@ def prepare(
 
 def train_command(config: Path) -> str:
     """Return what to type to train by a config."""
-    folder = checkout()
-    start = ["mmvisionllama", "train"] if folder is None else [_short(folder / "tools" / "train.sh")]
-    return shlex.join([*start, _short(config)])
+    return shlex.join([*typed_command("train"), from_here(config)])
 
 
 def _told(recipe: Recipe, data: Annotations) -> list[str]:
@@ -218,7 +216,3 @@ def _put(draft: Path, folder: Path) -> list[str]:
 
 def _as_name(text: str) -> str:
     return "".join(x if x.isalnum() else "_" for x in text).strip("_").lower() or "data"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -9,7 +9,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvisionllama.config.config_files import checkout
+from mmvisionllama.config.config_files import typed_command
+from mmvisionllama.files import from_here
 from mmvisionllama.reports.progress import clock
 from mmvisionllama.reports.report_hook import validations
 from mmvisionllama.reports.run_progress import ProgressHook
@@ -57,7 +58,7 @@ class RunEndHook(Hook):
 
     def _pictures(self, runner: Runner) -> Iterator[str]:
         files = sorted(Path(runner.work_dir).rglob("*.png"))
-        new = [_short(x) for x in files if x.stat().st_mtime >= self._started - 1]
+        new = [from_here(x) for x in files if x.stat().st_mtime >= self._started - 1]
         if new:
             yield f"  pictures    {', '.join(new)}"
 
@@ -66,7 +67,7 @@ def _checkpoints(runner: Runner) -> Iterator[str]:
     best, last = best_of(runner).get("best_checkpoint"), runner.message_hub.runtime_info.get("last_ckpt")
     for name, path in (("best", best), ("last", last)):
         if path:
-            yield f"  {name}        {_short(Path(path))}"
+            yield f"  {name}        {from_here(Path(path))}"
 
 
 def _test_command(runner: Runner) -> str | None:
@@ -74,12 +75,5 @@ def _test_command(runner: Runner) -> str | None:
     found = best_of(runner).get("best_checkpoint") or runner.message_hub.runtime_info.get("last_ckpt")
     if found is None or runner.cfg.get("test_dataloader") is None:
         return None
-    folder = checkout()
-    start = ["mmvisionllama", "test"] if folder is None else [_short(folder / "tools" / "test.sh")]
     config = Path(runner.work_dir, Path(runner.cfg.filename).name)
-    return shlex.join([*start, _short(config), _short(Path(found))])
-
-
-def _short(path: Path) -> str:
-    path = path.absolute()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return shlex.join([*typed_command("test"), from_here(config), from_here(Path(found))])
