@@ -77,28 +77,27 @@ def a_pickle_called_safetensors(folder: Path, marker: Path) -> None:
     read_checkpoint(plant.bare_pickle(folder / "a.safetensors", marker))
 
 
+def read_shards(folder: Path, name: str, plant_at: Callable[[Path, Path], Path], marker: Path) -> None:
+    """Read a sharded checkpoint of which one file is forged, its manifest, too."""
+    path = save_sharded(folder, 1)
+    plant_at(path / name, marker)
+    plant.forged(path, name)
+    read_checkpoint(path)
+
+
 @entrance
 def the_shards_description(folder: Path, marker: Path) -> None:
-    path = save_sharded(folder, 1)
-    plant.bare_pickle(path / ".metadata", marker)
-    plant.forged(path, ".metadata")
-    read_checkpoint(path)
+    read_shards(folder, ".metadata", plant.bare_pickle, marker)
 
 
 @entrance
 def the_common_part_of_shards(folder: Path, marker: Path) -> None:
-    path = save_sharded(folder, 1)
-    plant.checkpoint(path / "common.pth", marker)
-    plant.forged(path, "common.pth")
-    read_checkpoint(path)
+    read_shards(folder, "common.pth", plant.checkpoint, marker)
 
 
 @entrance
 def a_shard(folder: Path, marker: Path) -> None:
-    path = save_sharded(folder, 1)
-    plant.bare_pickle(path / "__0_0.distcp", marker)
-    plant.forged(path, "__0_0.distcp")
-    read_checkpoint(path)
+    read_shards(folder, "__0_0.distcp", plant.bare_pickle, marker)
 
 
 @entrance
