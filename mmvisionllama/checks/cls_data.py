@@ -11,8 +11,8 @@ from mmpretrain.datasets.custom import find_folders
 
 from mmvisionllama.checks.data_problems import DataProblem, Role, check_listing, samples_of
 from mmvisionllama.checks.evaluators import LABEL_METRICS, name_of
-from mmvisionllama.checks.image_data import check_dropped, check_images, is_hidden
-from mmvisionllama.datasets.image_files import EXTENSIONS
+from mmvisionllama.checks.image_data import check_dropped, check_images
+from mmvisionllama.datasets.image_files import EXTENSIONS, is_hidden
 from mmvisionllama.host_internals import uses_part
 from mmvisionllama.suggestions import shortened
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmvisionllama.checks.data_problems import DataProblem, Role
-from mmvisionllama.datasets.image_files import EXTENSIONS, ImageHeader
+from mmvisionllama.datasets.image_files import EXTENSIONS, ImageHeader, is_hidden
 from mmvisionllama.datasets.image_loading import CorruptImageError
 from mmvisionllama.suggestions import shortened
 
@@ -66,11 +66,6 @@ def check_dropped(
         where = shortened([f"{number:,} in {place}" for place, number in places.items()])
         text = f"{dropped.total():,} of {total:,} image files in {folder} are not taken: {kinds} ({where})"
         yield DataProblem(role.name, f"{text}. {fix(set(dropped))}", fatal=False)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a program keeps a file or folder of this name for itself."""
-    return name.startswith(".") or name in ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
 def _unreadable(role: Role, paths: list[str], base: str) -> Iterator[DataProblem]:

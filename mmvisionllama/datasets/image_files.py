@@ -13,6 +13,7 @@ from typing import IO
 
 from PIL import Image
 
+_HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN")  # of macOS, Synology and Windows
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _JPEG, _JPEG_END, _PNG = b"\xff\xd8", b"\xff\xd9", b"\x89PNG\r\n\x1a\n"
 # In the coded data of a JPEG, 0xff before anything but these begins a segment.
@@ -29,6 +30,11 @@ _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # segments of a JPEG that t
 _HEAD = 4096
 _CHUNK = 64  # files to a task
 _READERS = 8  # they wait for the disk more than they compute
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a program keeps a file or folder of this name for itself: it is no part of anybody's data."""
+    return name.startswith(".") or name in _HIDDEN
 
 
 @dataclass(frozen=True)

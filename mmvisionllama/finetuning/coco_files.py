@@ -5,9 +5,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from mmvisionllama.datasets.image_files import is_hidden
 from mmvisionllama.errors import DataError
 from mmvisionllama.files import read_json, why_no_file
-from mmvisionllama.finetuning.found_data import PARTS, Annotated, FoundData, ImageObject, Sample, is_hidden
+from mmvisionllama.finetuning.found_data import PARTS, Annotated, FoundData, ImageObject, Sample
 from mmvisionllama.suggestions import shortened
 
 _SECTIONS = ("images", "annotations", "categories")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mmvisionllama.datasets.image_files import EXTENSIONS, read_header
+from mmvisionllama.datasets.image_files import EXTENSIONS, is_hidden, read_header
 from mmvisionllama.suggestions import shortened
 
 Task = Literal["cls", "seg", "det", "pretrain"]
@@ -21,7 +21,6 @@ PARTS = {
     "test": "test",
     "testing": "test",
 }
-_HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN")  # of macOS, Synology and Windows
 
 
 @dataclass(frozen=True)
@@ -135,11 +134,6 @@ class Walk:
 
 def _shoelace(xs: Sequence[float], ys: Sequence[float]) -> float:
     return sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs))) / 2
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is no part of anybody's data."""
-    return name.startswith(".") or name in _HIDDEN
 
 
 def walk(folder: Path) -> Walk:
