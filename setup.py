@@ -24,8 +24,23 @@ GENERATION = ["diffusers>=0.41,<0.43", "torchdiffeq>=0.2.5,<0.3", *CLASSIFICATIO
 EVALUATION = ["torch-fidelity>=0.4,<0.5", "scipy>=1.15,<2", *CLASSIFICATION]
 HUB = ["huggingface_hub>=1.33,<3"]
 EXPORT = ["onnx>=1.23,<1.24", "onnxruntime>=1.23,<1.33", "onnxscript>=0.7.2,<0.8"]
+TRACK = ["wandb>=0.31,<0.32", "mlflow-skinny>=3.17,<4", *RUNS]
+ANALYZE = ["grad-cam>=1.5.7,<1.6", "scikit-learn>=1.7,<2", *CLASSIFICATION]
 DEMO = ["gradio>=6.31,<7", *CLASSIFICATION]
 TOY = ["scikit-learn>=1.7,<2", "scikit-image>=0.25,<0.27", "pycocotools>=2.0.10,<2.1", *SEGMENTATION]
+EXTRAS = {
+    "cls": CLASSIFICATION,
+    "seg": SEGMENTATION,
+    "det": DETECTION,
+    "gen": GENERATION,
+    "eval": EVALUATION,
+    "hub": HUB,
+    "export": EXPORT,
+    "track": TRACK,
+    "analyze": ANALYZE,
+    "demo": DEMO,
+    "toy": TOY,
+}
 
 setup(
     name="mmvisionllama",
@@ -58,16 +73,16 @@ setup(
         "safetensors>=0.6,<0.9",
     ],
     extras_require={
-        "cls": CLASSIFICATION,
-        "seg": SEGMENTATION,
-        "det": DETECTION,
-        "gen": GENERATION,
-        "eval": EVALUATION,
-        "hub": HUB,
-        "export": EXPORT,
-        "demo": DEMO,
-        "toy": TOY,
-        "all": sorted({*SEGMENTATION, *DETECTION, *GENERATION, *EVALUATION, *HUB, *EXPORT, *DEMO, *TOY}),
+        **EXTRAS,
+        "all": sorted(set().union(*EXTRAS.values())),
+        "docs": [
+            "mkdocs-material>=9.8,<10",
+            "mkdocstrings>=1.0.8,<2",
+            "mkdocstrings-python>=2.0.11,<3",
+            "nbclient>=0.11,<0.12",
+            "ipykernel>=7.4,<8",
+            "jupytext>=1.19,<2",
+        ],
         "dev": ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17,<0.18", "selenium>=4.51,<5"],
     },
 )

@@ -34,6 +34,8 @@ EXTRAS = {
     "toy": ("skimage", "sklearn"),
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "demo": ("gradio",),
+    "track": ("mlflow", "wandb"),
+    "analyze": ("pytorch_grad_cam",),
 }
 # Torch withdraws the schemas as soon as their library object dies.
 _libraries: list[object] = []

@@ -19,6 +19,8 @@ from mmvisionllama import compat
 SUPPORTED_PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 # Where a module's distribution has another name.
 _DISTRIBUTIONS = {
+    "mlflow": "mlflow-skinny",
+    "pytorch_grad_cam": "grad-cam",
     "mmengine": "onedl-mmengine",
     "mmcv": "onedl-mmcv",
     "mmpretrain": "onedl-mmpretrain",
