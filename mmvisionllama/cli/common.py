@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -133,11 +133,10 @@ def execute(body: Body, args: argparse.Namespace, *, interrupted: str = "", also
         if is_first_of_machine(os.environ):
             print(text, file=sys.stderr)
 
-    screen = nullcontext()
-    if hasattr(args, "verbose"):
-        screen = shown(verbose=args.verbose, first=launched_as_main_process(args.launcher))
+    # Most commands have no launcher, and no log file to repeat on the screen.
+    first = launched_as_main_process(getattr(args, "launcher", "none"))
     try:
-        with screen, extras_named():
+        with shown(verbose=getattr(args, "verbose", False), first=first), extras_named():
             status = body(args) or ExitStatus.FINISHED
     except (UserError, *also) as error:
         say(f"error: {error}")

@@ -79,19 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> int | None:
     """Prepare, train, evaluate, and say how to go on."""
     from mmvisionllama.cli import commands
-    from mmvisionllama.reports.screen import shown
-
-    with shown(verbose=False, first=True):  # what hosts print while they are imported, too
-        from mmvisionllama.finetuning.neighbours import NEIGHBOURS, probe
-        from mmvisionllama.finetuning.preparation import prepare, train_command
-        from mmvisionllama.inference.trained_model import load
-        from mmvisionllama.training.launch import measure
+    from mmvisionllama.finetuning.neighbours import NEIGHBOURS, probe
+    from mmvisionllama.finetuning.preparation import prepare, train_command
+    from mmvisionllama.inference.trained_model import load
+    from mmvisionllama.training.launch import measure
 
     options = {**vars(args)}
     data, task, no_train = (options.pop(x) for x in ("data", "task", "no_train"))
     options["flips"] = not options.pop("no_flips")
-    with shown(verbose=False, first=True):
-        prepared = prepare(data, task, measure=measure, **options)
+    prepared = prepare(data, task, measure=measure, **options)
     for line in prepared.told:
         print(line)
     print(f"config: {prepared.config}")
@@ -107,8 +103,7 @@ def main(args: argparse.Namespace) -> int | None:
     best = str(prepared.best_checkpoint())
     if "test" in prepared.found.parts and (status := commands.main(["test", str(prepared.config), best])):
         return status
-    with shown(verbose=False, first=True):
-        accuracy = probe(load(best), prepared.found) if task == "pretrain" else None
+    accuracy = probe(load(best), prepared.found) if task == "pretrain" else None
     if accuracy is not None:
         print(
             f"classes of the {NEIGHBOURS} nearest neighbours: {accuracy:.1f} % of held-out images are right"

@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from pprint import PrettyPrinter
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_a_defect_keeps_its_traceback_unless_a_command_expects_it(capsys: pytest
         ended(OSError("disk full"))
     assert ended(OSError("disk full"), also=(OSError,)) == 2
     assert capsys.readouterr().err == "error: disk full\n"
+
+
+def test_what_libraries_print_is_not_on_the_screen_of_any_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(args: argparse.Namespace) -> None:
+        PrettyPrinter().pprint("of a library")
+        sys.stdout.write("of the command\n")
+
+    assert execute(body, argparse.Namespace()) == 0
+    assert capsys.readouterr().out == "of the command\n"
 
 
 def test_a_library_that_an_extra_brings_is_asked_for_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
