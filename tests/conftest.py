@@ -11,6 +11,8 @@ from tests.scheduling import PROCESS_GROUPS, place_of
 # One thread: sums come out the same on every machine, and processes that tests start do not fight for cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Else torch.compile starts a process for each core, which imports torch to compile a few kernels.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 # What a shell starts in the background is deaf to Ctrl-C, and what nohup starts to the end of its terminal;
 # the processes of tests would inherit that.
