@@ -3,7 +3,6 @@
 import ast
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def kept_model(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any
 def kept_settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the config that ``checkpoint`` keeps as text, those that are plain data."""
     text = (checkpoint.get("meta") or {}).get("cfg")
-    return dict(_values_in(text)) if isinstance(text, str) else {}
+    return dict(settings_in(text)) if isinstance(text, str) else {}
 
 
 def kept_setting(checkpoint: Mapping[str, Any], name: str) -> Any:
@@ -67,8 +66,12 @@ def facts_file(path: Path) -> Path:
     return path.with_name("config.json") if is_published else beside
 
 
-def _values_in(text: str) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of a config that mmengine wrote, but for those with something else than literals."""
+def settings_in(text: str, *, also_code: bool = False) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of a config that mmengine wrote; nothing of it is run.
+
+    Args:
+        also_code: Yield the source text of what has something else than literals; else that is left out.
+    """
     try:
         lines = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # no config at all
@@ -76,8 +79,14 @@ def _values_in(text: str) -> Iterator[tuple[str, Any]]:
     for line in lines:
         match line:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                    yield name, ast.literal_eval(_DictCalls().visit(value))
+                source = ast.unparse(value) if also_code else None
+                try:
+                    setting = ast.literal_eval(_DictCalls().visit(value))
+                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                    if source is None:
+                        continue
+                    setting = source
+                yield name, setting
 
 
 class _DictCalls(ast.NodeTransformer):

@@ -13,6 +13,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", help="file, http(s) address, or name of the weights")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the metrics into this file")
     parser.add_argument("--show-dir", type=Path, help="draw predictions beside the truth into this folder")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="DIR",
+        help="save predictions and truth of every image in this folder, for mmvisionllama errors",
+    )
     add_run_options(parser, "test")
     return parser
 

@@ -1,6 +1,7 @@
 """Find config files, and suggest the nearest ones for a name that does not exist."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -22,6 +23,18 @@ def checkout() -> Path | None:
     """Return the folder of ``configs/``, ``tools/`` and ``data/``; None where a wheel was installed."""
     folder = configs_folder().parent
     return None if folder.name == ".mim" else folder
+
+
+def commit() -> str | None:
+    """Return the commit of the checkout, with ``-dirty`` where files are changed; None outside of one."""
+    if (folder := checkout()) is None:
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
 
 
 def typed_command(name: str) -> list[str]:

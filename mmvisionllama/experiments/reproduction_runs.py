@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmvisionllama.config import load_config
-from mmvisionllama.config.config_files import checkout
+from mmvisionllama.config.config_files import checkout, commit
 from mmvisionllama.config.loading import DATA_VARIABLE, data_root_base
 from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.config.variables import walk
@@ -62,18 +62,6 @@ def require_own_folders(links: Sequence[Link]) -> None:
 def begin(link: Link, profile: Profile) -> None:
     """Note in the folder what is asked for, before it is done."""
     write_json(link.record_file, {"request": link.request, "profile": profile.name, "commit": commit()})
-
-
-def commit() -> str | None:
-    """Return the commit of the checkout, with ``-dirty`` where files are changed; None outside of one."""
-    if (folder := checkout()) is None:
-        return None
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run([*command, "--exclude=*"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() or None
 
 
 def in_a_process(link: Link) -> int:

@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from mmvisionllama import __version__
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.checkpoint.kept_config import WEIGHTS, kept_settings
 from mmvisionllama.config import data_root_base
-from mmvisionllama.config.config_files import checkout, find_config
+from mmvisionllama.config.config_files import commit, find_config
 from mmvisionllama.errors import CheckpointError, InputError
 from mmvisionllama.files import as_json, read_json, sha256_of
 from mmvisionllama.inference.model_card import Card
@@ -112,7 +111,7 @@ def publish(
                 recipe=about["recipe"],
                 command=command,
                 precision=dtype,
-                commit=_commit(),
+                commit=commit(),
                 has_example=(temporary / EXAMPLE).is_file(),
             )
             (temporary / CARD).write_text(card.text())
@@ -265,13 +264,3 @@ def _summary_beside(file: Path) -> dict[str, Any]:
     except ValueError:  # not there, or no JSON: the card then says less
         return {}
     return summary if isinstance(summary, dict) else {}
-
-
-def _commit() -> str | None:
-    """Return the commit of this checkout, None where a wheel was installed."""
-    folder = checkout()
-    if folder is None or shutil.which("git") is None:
-        return None
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

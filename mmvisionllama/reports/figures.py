@@ -17,12 +17,18 @@ _LONGEST_SIDE = 512
 
 def write_figure(figure: Figure, *paths: Path) -> None:
     """Draw a figure once and put it at every path, whole or not at all."""
+    png = png_of(figure)
+    for path in paths:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(png)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Draw a figure, and return it as the content of a PNG file."""
     FigureCanvasAgg(figure)
     png = io.BytesIO()
     figure.savefig(png, format="png")
-    for path in paths:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(png.getvalue())
+    return png.getvalue()
 
 
 def shown_size(height: int, width: int) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmvisionllama.config.config_files import shown
 from mmvisionllama.config.global_batch import GlobalBatch, share_batch
+from mmvisionllama.reports.provenance import hardware
 from mmvisionllama.runner_parts import optim_wrappers, unwrapped
 
 
@@ -132,7 +132,4 @@ def _length(runner: Runner) -> str:
 
 
 def _device(runner: Runner, precision: str) -> str:
-    if torch.cuda.is_available():
-        return f"{runner.world_size} x {torch.cuda.get_device_name()}, {precision}"
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {precision}"
+    return f"{hardware(runner.world_size)}, {precision}"

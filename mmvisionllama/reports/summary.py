@@ -18,6 +18,7 @@ from mmvisionllama.errors import UserError
 from mmvisionllama.fault_tolerance.folder_lock import is_free
 from mmvisionllama.files import damaged, plain_float, read_json, read_record, write_json
 from mmvisionllama.registry import HOOKS
+from mmvisionllama.reports.provenance import provenance
 from mmvisionllama.reports.report_hook import ReportHook, validations
 from mmvisionllama.runner_parts import unwrapped
 
@@ -66,6 +67,7 @@ class RunSummaryHook(ReportHook):
         """Start the clock, from where a resumed training stopped it, and write the first summary."""
         super().before_train(runner)
         self._start = time.perf_counter() - runner.message_hub.runtime_info.get(_SECONDS, 0.0)
+        self._provenance = provenance(get_world_size()) if is_main_process() else {}
         if is_main_process():
             self.report(runner, "running")
 
@@ -92,6 +94,7 @@ class RunSummaryHook(ReportHook):
             "config": _config(runner),
             "run_id": run and run.run_id,
             "forked_from": run and run.forked_from,
+            **self._provenance,
             "seed": runner.seed,
             "seconds": round(time.perf_counter() - self._start, 3),
             "steps": runner.iter,

@@ -59,6 +59,7 @@ from mmvisionllama.training.run_folder import (
     require_unused,
 )
 from mmvisionllama.training.runner import ResumableRunner
+from mmvisionllama.training.saved_predictions import save_predictions
 from mmvisionllama.training.trial import make_trial
 from mmvisionllama.training.unlabelled import write_predictions_of_unlabelled
 
@@ -165,6 +166,7 @@ def test(
     work_dir: str | Path | None = None,
     out: Path | None = None,
     show_dir: Path | None = None,
+    predictions: Path | None = None,
     amp: bool = False,
     compile: bool = False,
     seed: int | None = None,
@@ -177,6 +179,7 @@ def test(
     Args:
         out: A ``.json`` file for the metrics.
         show_dir: A folder for pictures of predictions.
+        predictions: A folder for predictions and truth of every image, see ``evaluation.saved_predictions``.
     Raises: UserError: before the work directory exists.
     """
     if out is not None and (out.suffix != ".json" or out.is_dir()):
@@ -192,6 +195,10 @@ def test(
         if show_dir is not None:
             _draw_in(run, show_dir)
         notes = write_predictions_of_unlabelled(run)
+        if predictions is not None and notes:
+            raise LaunchError(f"--predictions needs labels: {notes[0]}, without that option")
+        if predictions is not None:
+            save_predictions(run, predictions)
         with _start_watched(run.cfg):
             runner = _start(run, "test", check_testing, notes)
         runner.compile_step("test_step")  # the Runner itself compiles only what train() calls

@@ -30,7 +30,7 @@ _ASIDE = "overwritten"
 _SHOWN = 4
 _SAVED = re.compile(r"(nonfinite_|best_.+_)?(iter|epoch)_\d+\.(pth|sharded)")  # where no manifest tells
 _REPORTS = (POINTER, RECORD, HISTORY, BAD_BATCHES, SUMMARY)
-_LOGS = re.compile(r"\d{8}_\d{6}(_\d+)?")  # folders of logs, by the time when a run began
+LOGS = re.compile(r"\d{8}_\d{6}(_\d+)?")  # folders of logs, by the time when a run began
 _PICTURES = ("curves.png", "predictions.png", "confusion.png", "precision_recall.png")
 
 
@@ -122,7 +122,7 @@ def move_later_aside(work_dir: str | Path, out_dir: str | None, run: RunRecord, 
 def _left_by_runs(folder: Path) -> list[Path]:
     left = [x for path in checkpoints_in(folder) if _is_saved(path) for x in _with_manifest(path)]
     left += [folder / name for name in (*_REPORTS, *_PICTURES)]
-    left += [x for x in folder.iterdir() if x.is_dir() and _LOGS.fullmatch(x.name)]
+    left += [x for x in folder.iterdir() if x.is_dir() and LOGS.fullmatch(x.name)]
     for origins in folder.glob("*_origins.txt"):
         left += [origins, folder / f"{origins.name.removesuffix('_origins.txt')}.py"]
     return [x for x in left if x.exists() or x.is_symlink()]

@@ -1,0 +1,1 @@
+"""Pages about trainings, read from their work directories: comparison, report of one run, analysis of errors."""
