@@ -20,6 +20,9 @@ _KEYS = {
     "classes": list[str] | None,
     "config": str | None,
     "checkpoint": str | None,
+    "palette": list[list[int]] | None,
+    "ignored": int | None,
+    "results": list[str] | None,
     "images": list[dict],
 }
 _OF_IMAGE: Mapping[str, Mapping[str, Any]] = {
@@ -44,9 +47,9 @@ class SavedPredictions:
         task: Of the model.
         classes: Names of the classes; a label is an index. None for a task without.
         images: By the task, each with ``image``, its path or None where it comes from no file of its own:
-            classification, ``truth``, ``truth_score``, and ``labels`` and ``scores`` of the likeliest classes,
-            the best first; segmentation, ``truth`` and ``predicted``, PNG files of labels below the folder;
-            detection, ``id`` in ``annotations.json`` and ``results.*.json``, COCO's formats;
+            classification, ``truth``, ``truth_score``, and ``labels`` and ``scores`` of the likeliest
+            classes, the best first; segmentation, ``truth`` and ``predicted``, PNG files of labels below the
+            folder; detection, ``id`` in ``annotations.json`` and ``results.*.json``, COCO's formats;
             reconstruction, ``loss``. A number that was not finite is None.
         facts: All that ``predictions.json`` says beside the images, ``config`` and ``checkpoint`` among it.
     """

@@ -64,11 +64,12 @@ class PrecisionRecallHook(Hook):
 
 
 def precision_by_recall(
-    ann_file: str, predictions: list[dict[str, Any]], kind: str, classes: Sequence[str]
+    annotations: str | dict[str, Any], predictions: list[dict[str, Any]], kind: str, classes: Sequence[str]
 ) -> NDArray:
     """Give the best precision at 101 levels of recall, (101, classes); NaN for a class without objects.
 
     Args:
+        annotations: In COCO's format, or the file that has them.
         predictions: In COCO's format of results; empty for an empty array.
         kind: ``bbox`` or ``segm``.
     """
@@ -79,7 +80,7 @@ def precision_by_recall(
     if kind == "segm":
         # Where a prediction has a box too, the evaluator takes its area for the mask's.
         predictions = [{key: value for key, value in x.items() if key != "bbox"} for x in predictions]
-    truth = COCO(ann_file)
+    truth = COCO(annotations)
     evaluation = COCOeval_faster(truth, truth.loadRes(predictions), kind)
     evaluation.params.catIds = [truth.getCatIds(catNms=[name])[0] for name in classes]
     evaluation.params.iouThrs = np.array([_IOU])

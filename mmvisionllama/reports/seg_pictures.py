@@ -50,7 +50,7 @@ class SegPicturesHook(PicturesHook):
         titles = {"image": "image", "truth": "ground truth", "predicted": "prediction"}
         figure, panels = image_rows(kept, titles, below=0.25 * -(-len(present) // 4) + 0.6)
         for ax, one, key in panels:
-            picture = one[key] if key == "image" else _colours(one[key], palette)
+            picture = one[key] if key == "image" else colours(one[key], palette)
             ax.imshow(picture, interpolation="nearest")
         figure.legend(
             handles=_legend(present, classes, palette), loc="outside lower center", ncols=4, fontsize="small"
@@ -63,7 +63,8 @@ def _labels(pixels: BaseDataElement) -> NDArray:
     return pixels.data.squeeze(0).cpu().numpy().astype(np.uint16)
 
 
-def _colours(labels: NDArray, palette: NDArray) -> NDArray:
+def colours(labels: NDArray, palette: NDArray) -> NDArray:
+    """Return labels (H, W) as an RGB image; those beyond the palette are a grey checkerboard."""
     rows, columns = np.indices(labels.shape)
     side = max(2, max(labels.shape) // 32)
     checks = np.where((rows // side + columns // side) % 2, 200, 120).astype(np.uint8)

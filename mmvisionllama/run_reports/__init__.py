@@ -1,1 +1,1 @@
-"""Pages about trainings, read from their work directories: comparison, report of one run, analysis of errors."""
+"""Pages about trainings, from what they leave: comparison of runs, report of one, analysis of errors."""

@@ -1,18 +1,26 @@
 """Comparison of runs: curves over one another, metrics, differences of configs, hardware, versions, speed."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from mmvisionllama.reports.figures import png_of
 from mmvisionllama.reports.progress import clock
 from mmvisionllama.run_reports.curve_figures import curves_of, draw_curves, shared_curves, shown_curves
 from mmvisionllama.run_reports.logged_curves import Curve
 from mmvisionllama.run_reports.metric_order import is_greater_better
-from mmvisionllama.run_reports.pages import Block, Cell, Items, Page, Picture, Section, Strong, Table, Text
+from mmvisionllama.run_reports.pages import (
+    Block,
+    Cell,
+    Gallery,
+    Items,
+    Page,
+    Picture,
+    Section,
+    Strong,
+    Table,
+    Text,
+)
 from mmvisionllama.run_reports.work_directory import Run
 
-PICTURE = "comparison.png"
 _MISSING = "not there"
 _LONGEST = 300  # characters of a value of a config
 _DOTS = {True: "greater is better", False: "smaller is better", None: "which way is better is not known"}
@@ -28,7 +36,7 @@ def compare(runs: Sequence[Run]) -> Page:
         Section("Runs", _runs(runs)),
         Section("Metrics", list(_metrics(runs))),
         Section("Curves", list(_curves(runs, tasks))),
-        Section("Speed", _speed(runs)),
+        Section("Speed", speed(runs)),
         Section("Config", list(_config(runs))),
         Section("Hardware and versions", list(_versions(runs))),
     ]
@@ -37,12 +45,8 @@ def compare(runs: Sequence[Run]) -> Page:
 
 def comparison_files(page: Page) -> dict[str, str | bytes]:
     """Return the files of a comparison by name: HTML, Markdown, and the picture of the curves."""
-    pictures = [x for section in page.sections for x in section.blocks if isinstance(x, Picture)]
-    return {
-        "comparison.html": page.as_html(),
-        "comparison.md": page.as_markdown(),
-        **{x.name: x.content for x in pictures},
-    }
+    pictures = {x.name: x.content for x in page.pictures()}
+    return {"comparison.html": page.as_html(), "comparison.md": page.as_markdown(), **pictures}
 
 
 def best_and_last(runs: Sequence[Run], metric: str) -> list[Cell]:
@@ -113,7 +117,7 @@ def _table(runs: Sequence[Run], facts: dict[str, Callable[[Run], Any]]) -> Table
         values = [tell(run) for run in runs]
         if any(x not in (None, "") for x in values):
             rows.append([name, *("-" if x in (None, "") else str(x) for x in values)])
-    return Table(["", *(run.name for run in runs)], rows)
+    return Table(["", *(run.name for run in runs)] if len(runs) > 1 else ["", ""], rows)
 
 
 def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
@@ -121,10 +125,10 @@ def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
     if not names:
         yield Text("No run has validated yet.")
         return
-    rows = [[_with_direction(name), *best_and_last(runs, name)] for name in names]
+    rows = [[with_direction(name), *best_and_last(runs, name)] for name in names]
     yield Text(
-        "The best value of each run with its step, and the last one where that is another. The best of the runs "
-        "stands out."
+        "The best value of each run with its step, and the last one where that is another. The best of all "
+        "runs stands out."
     )
     yield Table(["metric", *(run.name for run in runs)], rows, numbers=True)
     without = [run.name for run in runs if not run.validated]
@@ -132,7 +136,8 @@ def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
         yield Text(f"Without validation so far: {', '.join(without)}.")
 
 
-def _with_direction(metric: str) -> str:
+def with_direction(metric: str) -> str:
+    """Return the name of a metric with an arrow that says which way is better."""
     greater = is_greater_better(metric)
     return f"{metric} ({_DOTS[greater]})" if greater is None else f"{metric} {'↑' if greater else '↓'}"
 
@@ -145,12 +150,17 @@ def _curves(runs: Sequence[Run], tasks: Sequence[str]) -> Iterator[Block]:
         yield Text(f"Nothing was logged so far of {', '.join(empty)}.")
     shown = shown_curves(shared)
     if shown:
-        told = f"{', '.join(shown)}: by step, and by the time of the training steps"
-        yield Picture(PICTURE, png_of(draw_curves(runs, shown)), told)
+        yield Gallery(
+            [
+                Picture.drawn("comparison_by_step.png", draw_curves(runs, shown), "by step"),
+                Picture.drawn("comparison_by_time.png", draw_curves(runs, shown, by_time=True), "by time"),
+            ],
+            wide=True,
+        )
         yield Text(
-            "Times count training steps alone, as they were logged: no validation, no saving, no pause between "
-            "a stop and a resume. Steps that were made again after a resume are drawn once, as they were made "
-            "last. Dotted vertical lines are values that were not finite."
+            "Times count training steps alone, as they were logged: no validation, no saving, no pause "
+            "between a stop and a resume. Steps that were made again after a resume are drawn once, as they "
+            "were made last. Dotted vertical lines are values that were not finite."
         )
     else:
         yield Text("No curve is shared by two of these runs.")
@@ -160,7 +170,9 @@ def _curves(runs: Sequence[Run], tasks: Sequence[str]) -> Iterator[Block]:
         yield Text(f"Of one run alone, so not drawn: {', '.join(others)}.")
 
 
-def _speed(runs: Sequence[Run]) -> list[Block]:
+def speed(runs: Sequence[Run]) -> list[Block]:
+    """Return images per second, time of a step, and time of the whole training."""
+
     def images(run: Run) -> str | None:
         known = run.seconds_per_step and run.images_per_step
         return f"{run.images_per_step / run.seconds_per_step:,.1f}" if known else None
@@ -234,8 +246,3 @@ def _versions(runs: Sequence[Run]) -> Iterator[Block]:
 
 def _packages(runs: Sequence[Run]) -> Iterable[str]:
     return (name for run in runs for name in run.summary.get("versions", {}))
-
-
-def default_folder() -> Path:
-    """Return where a comparison goes unless the user says otherwise."""
-    return Path("comparison")

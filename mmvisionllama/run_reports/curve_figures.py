@@ -43,35 +43,30 @@ def shown_curves(names: Sequence[str]) -> list[str]:
     return trained + [name for name in names if name not in trained][:_MOST_METRICS]
 
 
-def draw_curves(runs: Sequence[Run], names: Sequence[str]) -> Figure:
-    """Draw a row for each curve: by step on the left, by the time of the training on the right."""
-    figure = Figure(figsize=(11, 2.5 * len(names) + 0.6), dpi=100, layout="constrained")
-    axes = figure.subplots(len(names), 2, squeeze=False)
+def draw_curves(runs: Sequence[Run], names: Sequence[str], *, by_time: bool = False) -> Figure:
+    """Draw a panel for each curve, by step or by the time of the training."""
+    figure = Figure(figsize=(6.2, 2.2 * len(names) + 0.6), dpi=120, layout="constrained")
+    axes = figure.subplots(len(names), 1, squeeze=False, sharex=True)[:, 0]
     each = [curves_of(run) for run in runs]
     ends = [curve.seconds[-1] for curves in each for x in names if (curve := curves.get(x)) is not None]
     longest = max((x for x in ends if np.isfinite(x)), default=0.0)
     scale, unit = next(((scale, unit) for most, scale, unit in _UNITS if longest > most), (1.0, "seconds"))
-    for row, name in zip(axes, names, strict=True):
+    for ax, name in zip(axes, names, strict=True):
         for number, (run, curves) in enumerate(zip(runs, each, strict=True)):
-            if name in curves:
+            if (curve := curves.get(name)) is not None:
                 style = {"color": f"C{number % 10}", "label": run.name}
                 style["linestyle"] = ("-", "--", ":")[number // 10 % 3]
-                _draw(row[0], curves[name].steps, curves[name].values, style)
-                _draw(row[1], curves[name].seconds / scale, curves[name].values, style)
-        row[0].set_title(
-            name + (_DIRECTIONS[is_greater_better(name)] if name not in _TRAINED.values() else "")
-        )
-        row[0].set_ylabel(name)
-        low_high = _limits([curves[name].values for curves in each if name in curves])
-        for ax in row:
-            ax.set_ylim(*low_high)
-            ax.grid(alpha=0.3)
-        row[0].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes[-1, 0].set_xlabel("step")
-    axes[-1, 1].set_xlabel(f"{unit} of training steps")
+                _draw(ax, curve.seconds / scale if by_time else curve.steps, curve.values, style)
+        is_metric = name not in _TRAINED.values()
+        ax.set_title(name + (_DIRECTIONS[is_greater_better(name)] if is_metric else ""), fontsize="medium")
+        ax.set_ylim(*_limits([curves[name].values for curves in each if name in curves]))
+        ax.grid(alpha=0.3)
+    if not by_time:
+        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes[-1].set_xlabel(f"{unit} of training steps" if by_time else "step")
     if len(runs) > 1:
-        found = {x: h for ax in axes.flat for h, x in zip(*ax.get_legend_handles_labels(), strict=True)}
-        ncols = 1 if max(map(len, found), default=0) > 45 else 2
+        found = {x: h for ax in axes for h, x in zip(*ax.get_legend_handles_labels(), strict=True)}
+        ncols = 1 if max(map(len, found), default=0) > 30 else 2
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, fontsize="small")
     return figure
 

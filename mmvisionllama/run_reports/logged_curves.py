@@ -32,6 +32,10 @@ class Curve:
         good = self.values[np.isfinite(self.values)]
         return float(np.median(good)) if len(good) else None
 
+    def not_finite(self) -> int:
+        """Count the values that are NaN or infinite."""
+        return int((~np.isfinite(self.values)).sum())
+
     def last(self) -> float:
         """The last value."""
         return float(self.values[-1])

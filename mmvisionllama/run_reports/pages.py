@@ -92,10 +92,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures in rows, each with a line below."""
+    """Small pictures in rows, each with a line below; ``wide``: two in a row, on a phone one."""
 
     kind: ClassVar[str] = "gallery"
     pictures: Sequence[Picture]
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,12 @@ class Page:
     title: str
     lead: str
     sections: Sequence[Section]
+
+    def pictures(self) -> list[Picture]:
+        """Return all pictures of the page."""
+        blocks = [block for section in self.sections for block in section.blocks]
+        small = [x for block in blocks if isinstance(block, Gallery) for x in block.pictures]
+        return [block for block in blocks if isinstance(block, Picture)] + small
 
     def as_html(self) -> str:
         """Return it as one HTML file that needs nothing else and runs nothing."""

@@ -44,7 +44,8 @@ def _writer(run: RunConfig, metrics: list[dict[str, Any]], folder: Path) -> dict
         prefix = RESULTS["bbox"].removesuffix(".bbox.json")
         by_name[name]["outfile_prefix"] = str(folder / prefix)
         return {"type": "mmvisionllama.DetPredictionWriter", "ann_file": str(ann_file)}
+    given = ", ".join(by_name) or "none"
     raise LaunchError(
-        f"--predictions: predictions are saved of tests with Accuracy, IoUMetric, CocoMetric, FasterCocoMetric "
-        f"or ReconstructionLoss; test_evaluator of {run.cfg.filename} has {', '.join(by_name) or 'none'}"
+        "--predictions: predictions are saved of tests with Accuracy, IoUMetric, CocoMetric, FasterCocoMetric "
+        f"or ReconstructionLoss; test_evaluator of {run.cfg.filename} has {given}"
     )
