@@ -25,12 +25,13 @@ def build_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Compare."""
     from mmvisionllama.files import from_here
-    from mmvisionllama.run_reports.comparison import compare, comparison_files
-    from mmvisionllama.run_reports.pages import write_pages
+    from mmvisionllama.run_reports.comparison import FILES, compare, comparison_files
+    from mmvisionllama.run_reports.pages import require_free, write_pages
     from mmvisionllama.run_reports.work_directory import read_runs
 
     if len(args.runs) < 2:
         raise UserError(f"compare needs two runs or more; mmvisionllama report {args.runs[0]} shows one")
+    require_free(args.out, FILES)
     page = compare(read_runs(args.runs))
-    written = write_pages(args.out, comparison_files(page), "--out DIR")
+    written = write_pages(args.out, comparison_files(page))
     print(f"{page.lead} {', '.join(map(from_here, written))}")

@@ -16,8 +16,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     parser = argparse.ArgumentParser(
         prog="mmvisionllama errors",
-        description="Analyse the errors in predictions that tools/test.sh CONFIG CHECKPOINT --predictions DIR "
-        "has saved: errors.html and errors.json. Neither a GPU nor the model is needed.",
+        description="Analyse the errors in predictions that tools/test.sh CONFIG CHECKPOINT --predictions "
+        "DIR has saved: errors.html and errors.json. Neither a GPU nor the model is needed.",
     )
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="that folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: PREDICTIONS)")
@@ -30,12 +30,14 @@ def main(args: argparse.Namespace) -> None:
     """Analyse."""
     from mmvisionllama.evaluation.saved_predictions import read_predictions
     from mmvisionllama.files import from_here
-    from mmvisionllama.run_reports.error_analysis import error_files
-    from mmvisionllama.run_reports.pages import write_pages
+    from mmvisionllama.run_reports.error_analysis import FILES, error_files
+    from mmvisionllama.run_reports.pages import require_free, write_pages
 
     saved = read_predictions(args.predictions)
+    out = args.out or saved.folder
+    require_free(out, FILES)
     errors = found_errors(saved, args.score_thr)
-    written = write_pages(args.out or saved.folder, error_files(saved, errors), "--out DIR")
+    written = write_pages(out, error_files(saved, errors))
     print(f"{saved.task}, {len(saved.images):,} images: {', '.join(map(from_here, written))}")
 
 

@@ -42,16 +42,17 @@ def main(args: argparse.Namespace) -> None:
     from mmvisionllama.cli.errors import found_errors
     from mmvisionllama.evaluation.saved_predictions import has_predictions, read_predictions
     from mmvisionllama.files import from_here
-    from mmvisionllama.run_reports.pages import write_pages
+    from mmvisionllama.run_reports.pages import require_free, write_pages
     from mmvisionllama.run_reports.run_report import PAGE, PREDICTIONS, report
     from mmvisionllama.run_reports.work_directory import read_run
 
     run = read_run(args.run)
-    folder = args.predictions or run.folder / PREDICTIONS
+    folder, out = args.predictions or run.folder / PREDICTIONS, args.out or run.folder
+    require_free(out, [PAGE])
     saved = errors = None
     if args.predictions is not None or has_predictions(folder):
         saved = read_predictions(folder)
         errors = found_errors(saved, args.score_thr)
     page = report(run, saved, errors)
-    (written,) = write_pages(args.out or run.folder, {PAGE: page.as_html()}, "--out DIR")
+    (written,) = write_pages(out, {PAGE: page.as_html()})
     print(f"{page.title}: {page.lead} {from_here(written)}")

@@ -21,6 +21,8 @@ from mmvisionllama.run_reports.pages import (
 )
 from mmvisionllama.run_reports.work_directory import Run
 
+PICTURES = ("comparison_by_step.png", "comparison_by_time.png")
+FILES = ("comparison.html", "comparison.md", *PICTURES)
 _MISSING = "not there"
 _LONGEST = 300  # characters of a value of a config
 _DOTS = {True: "greater is better", False: "smaller is better", None: "which way is better is not known"}
@@ -46,7 +48,7 @@ def compare(runs: Sequence[Run]) -> Page:
 def comparison_files(page: Page) -> dict[str, str | bytes]:
     """Return the files of a comparison by name: HTML, Markdown, and the picture of the curves."""
     pictures = {x.name: x.content for x in page.pictures()}
-    return {"comparison.html": page.as_html(), "comparison.md": page.as_markdown(), **pictures}
+    return {FILES[0]: page.as_html(), FILES[1]: page.as_markdown(), **pictures}
 
 
 def best_and_last(runs: Sequence[Run], metric: str) -> list[Cell]:
@@ -152,8 +154,8 @@ def _curves(runs: Sequence[Run], tasks: Sequence[str]) -> Iterator[Block]:
     if shown:
         yield Gallery(
             [
-                Picture.drawn("comparison_by_step.png", draw_curves(runs, shown), "by step"),
-                Picture.drawn("comparison_by_time.png", draw_curves(runs, shown, by_time=True), "by time"),
+                Picture.drawn(PICTURES[0], draw_curves(runs, shown), "by step"),
+                Picture.drawn(PICTURES[1], draw_curves(runs, shown, by_time=True), "by time"),
             ],
             wide=True,
         )

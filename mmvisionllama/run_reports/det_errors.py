@@ -118,8 +118,8 @@ class DetErrors:
         blocks: list = [
             Text(
                 f"Counted are detections of a score from {self._score_thr:g} at IoU 0.5. AP50 lost is by how "
-                "much AP50 of all detections would rise without the errors of this kind alone, as TIDE (Bolya "
-                "et al., 2020) has it; these do not add up to 100."
+                "much AP50 of all detections would rise without the errors of this kind alone, as TIDE "
+                "(Bolya et al., 2020) has it; these do not add up to 100."
             )
         ]
         for shape, told in self._by_shape():

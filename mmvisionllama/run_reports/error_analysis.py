@@ -13,6 +13,7 @@ from mmvisionllama.reports.figures import class_bars
 from mmvisionllama.run_reports.pages import Block, Page, Picture, Section, Table, Text
 from mmvisionllama.run_reports.ranked_images import RankedImage, worst_and_best
 
+FILES = ("errors.html", "errors.json")
 _MOST_NAMED = 100
 _MOST_PANELS = 3
 Advance = Callable[[int], None]
@@ -71,7 +72,7 @@ def amount_of_work(saved: SavedPredictions) -> int:
 def error_files(saved: SavedPredictions, errors: Errors) -> dict[str, str | bytes]:
     """Return the files of an analysis by name: a page, and all numbers."""
     numbers = {**saved.facts, **errors.facts(), "by class": errors.class_results()}
-    return {"errors.html": error_page(saved, errors).as_html(), "errors.json": as_json(numbers)}
+    return dict(zip(FILES, (error_page(saved, errors).as_html(), as_json(numbers)), strict=True))
 
 
 def error_page(saved: SavedPredictions, errors: Errors) -> Page:

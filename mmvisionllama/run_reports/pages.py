@@ -17,6 +17,7 @@ from mmvisionllama.reports.figures import png_of
 
 _TEMPLATE = "page.html"
 _GENERATOR = '<meta name="generator" content="mmvisionllama '
+_CHOOSE = "choose another folder by --out DIR"
 _IN_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|])")
 
 
@@ -164,26 +165,31 @@ def data_address(content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def write_pages(out: Path, files: Mapping[str, str | bytes], option: str) -> list[Path]:
-    """Write files of a command into a folder; those of an earlier call are replaced, whole or not at all.
+def require_free(out: Path, names: Sequence[str]) -> None:
+    """Require that files which a command is about to write are not there, but for those of an earlier call.
 
     Args:
-        files: The content of each by its name, an HTML page among them.
-        option: What chooses another folder, e.g. ``--out DIR``.
-
-    Returns: Their paths.
-    Raises: UserError: if files of these names are somebody else's, or nothing can be written there.
+        names: Of the files, the HTML page first, which says whose they are.
+    Raises: UserError: if they are somebody else's.
     """
     out = Path(out).expanduser()
-    there = [name for name in files if (out / name).exists()]
-    if there and not any(_is_ours(out / name) for name in files if name.endswith(".html")):
-        raise UserError(f"{out / there[0]} is there already, and not by this command: choose by {option}")
+    there = [name for name in names if (out / name).exists()]
+    if there and not _is_ours(out / names[0]):
+        raise UserError(f"{out / there[0]} is there already, and not by this command: {_CHOOSE}")
+
+
+def write_pages(out: Path, files: Mapping[str, str | bytes]) -> list[Path]:
+    """Write files by name into a folder, each whole or not at all; return their paths.
+
+    Raises: UserError: if nothing can be written there.
+    """
+    out = Path(out).expanduser()
     try:
         for name, content in files.items():
             with atomic_path(out / name) as temporary:
                 temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}; choose by {option}") from error
+        raise UserError(f"{out} cannot be written: {error.strerror}; {_CHOOSE}") from error
     return [out / name for name in files]
 
 

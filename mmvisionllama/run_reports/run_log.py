@@ -17,7 +17,6 @@ _KINDS = (
     ("skipped step", re.compile(r"Step \d+ skipped")),
     ("passed over", re.compile(r"Step \d+ passed over")),
     ("went back", re.compile(r".*: going back to ")),
-    ("NaN guard", re.compile(r"NaN guard")),
     ("moved aside", re.compile(r"Moved \d+ files")),
     ("weights", re.compile(r"Load checkpoint from ")),
     ("noticed", re.compile(r"Noticed: ")),
@@ -25,7 +24,9 @@ _KINDS = (
     ("finished", re.compile(r"Finished: ")),
 )
 # Of libraries that are about to change something, in every run alike.
-_CHATTER = re.compile(r"will be deprecated|is the alias of|site-packages/\S+ \w*Warning:")
+_CHATTER = re.compile(
+    r"will be deprecated|is the alias of|site-packages/\S+ \w*Warning:|The prefix is not set in metric class"
+)
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def _whose(run: Run, saved: SavedPredictions) -> str:
     whose = saved.facts.get("checkpoint")
     if not whose:
         return f"{len(saved.images):,} images; which checkpoint predicted them is not known."
-    is_own = Path(whose).name in {x.name for x in run.folder.glob("*")}
+    is_own = Path(whose).parent.resolve() == run.folder.resolve()
     return f"{len(saved.images):,} images, predicted by {whose}" + (
         "." if is_own else ", not of this folder."
     )

@@ -24,7 +24,9 @@ def save_predictions(run: RunConfig, folder: Path) -> None:
             f"--predictions {folder} has files, and no {FILE} of an earlier test: give a folder that is new"
         )
     metrics = [dict(x) for x in metrics_of(run.cfg, "test_evaluator")]
-    about = {"folder": str(folder), "config": run.cfg.filename, "checkpoint": run.cfg.load_from}
+    checkpoint = Path(str(run.cfg.load_from))
+    whose = str(checkpoint.absolute() if checkpoint.exists() else run.cfg.load_from)
+    about = {"folder": str(folder), "config": run.cfg.filename, "checkpoint": whose}
     run.set("test_evaluator", [*metrics, {**_writer(run, metrics, folder), **about}], _ORIGIN)
 
 
@@ -46,6 +48,6 @@ def _writer(run: RunConfig, metrics: list[dict[str, Any]], folder: Path) -> dict
         return {"type": "mmvisionllama.DetPredictionWriter", "ann_file": str(ann_file)}
     given = ", ".join(by_name) or "none"
     raise LaunchError(
-        "--predictions: predictions are saved of tests with Accuracy, IoUMetric, CocoMetric, FasterCocoMetric "
-        f"or ReconstructionLoss; test_evaluator of {run.cfg.filename} has {given}"
+        "--predictions: predictions are saved of tests with Accuracy, IoUMetric, CocoMetric, "
+        f"FasterCocoMetric or ReconstructionLoss; test_evaluator of {run.cfg.filename} has {given}"
     )
