@@ -110,7 +110,8 @@ class DetErrors:
                 told = f"{right} of {len(there)} found, {len(found) - right} wrong"
                 draw = partial(_draw, found, gone.get(image["id"], []), names_of(self.truth))
                 ranked = RankedImage(self._saved.name_of(number), image["image"], told, draw)
-                order.append((2 * right / (len(found) + len(there)), -len(there), ranked))
+                both = len(found) + len(there)
+                order.append((2 * right / both, -both, ranked))
         return [x[2] for x in sorted(order, key=lambda x: x[:2])]
 
     def sections(self) -> Iterator[Section]:

@@ -65,7 +65,7 @@ def test_the_command_line_of_train_is_frozen() -> None:
 def test_the_command_line_of_test_is_frozen() -> None:
     parser = parser_of("test")
     assert positionals(parser) == ["config", "checkpoint"]
-    assert options(parser) == sorted([*SHARED, "--out", "--show-dir"])
+    assert options(parser) == sorted([*SHARED, "--out", "--predictions", "--show-dir"])
 
 
 @pytest.mark.parametrize(
@@ -271,6 +271,7 @@ def test_test_gives_the_same_metrics_compiled(here: Path, trained: Path) -> None
         (["iter_4.pth"], "nearest files there: iter_3.pth"),
         (["iter_3.pth", "--out", "metrics.txt"], "--out metrics.txt: give the name of a .json file"),
         (["iter_3.pth", "--show-dir", "shown"], "no hook that draws"),
+        (["iter_3.pth", "--predictions", "kept"], "or ReconstructionLoss; test_evaluator of"),
     ],
 )
 def test_test_refuses_what_cannot_work(
