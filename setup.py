@@ -56,6 +56,7 @@ setup(
             ".mim/model-index.yml",
             *(f".mim/configs/**/*.{x}" for x in ("py", "json")),
             "tiny_models/*/*",
+            "run_reports/templates/*.html",
         ]
     },
     entry_points={"console_scripts": ["mmvisionllama = mmvisionllama.cli.commands:main"]},
@@ -66,6 +67,7 @@ setup(
         "onedl-mmengine>=0.10.12,<0.11",
         "onedl-mmcv>=2.3.6,<2.4",
         "einops>=0.8,<0.9",
+        "jinja2>=3.1,<4",
         "numpy>=2.1,<2.3",
         "opencv-python>=4.12,<4.13",
         "pillow>=12,<14",

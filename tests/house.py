@@ -29,7 +29,7 @@ FLOORS = (
     ("checks",),
     ("fault_tolerance", "reports", "evaluation"),
     ("training",),
-    ("inference", "experiments", "benchmark", "finetuning"),
+    ("inference", "experiments", "benchmark", "finetuning", "run_reports"),
     ("cli",),
 )
 # Entry points of ``python -m`` and former places of names stand above all floors.

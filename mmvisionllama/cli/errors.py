@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmvisionllama.cli.common import command
-from mmvisionllama.cli.report import add_score_option
+from mmvisionllama.cli.numbers import Number
 
 if TYPE_CHECKING:
     from mmvisionllama.evaluation.saved_predictions import SavedPredictions
@@ -23,6 +23,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: PREDICTIONS)")
     add_score_option(parser)
     return parser
+
+
+def add_score_option(parser: argparse.ArgumentParser) -> None:
+    """Add from which score on detections are counted."""
+    parser.add_argument(
+        "--score-thr",
+        type=Number(float, 0, 1),
+        default=0.3,
+        help="count detections from this score on (default: 0.3)",
+    )
 
 
 @command(build_parser)

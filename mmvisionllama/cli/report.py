@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmvisionllama.cli.common import command
-from mmvisionllama.cli.numbers import Number
+from mmvisionllama.cli.errors import add_score_option, found_errors
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,20 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_score_option(parser: argparse.ArgumentParser) -> None:
-    """Add from which score on detections are counted."""
-    parser.add_argument(
-        "--score-thr",
-        type=Number(float, 0, 1),
-        default=0.3,
-        help="count detections from this score on (default: 0.3)",
-    )
-
-
 @command(build_parser)
 def main(args: argparse.Namespace) -> None:
     """Report."""
-    from mmvisionllama.cli.errors import found_errors
     from mmvisionllama.evaluation.saved_predictions import has_predictions, read_predictions
     from mmvisionllama.files import from_here
     from mmvisionllama.run_reports.pages import require_free, write_pages

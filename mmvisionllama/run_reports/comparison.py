@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mmvisionllama.reports.progress import clock
-from mmvisionllama.run_reports.curve_figures import curves_of, draw_curves, shared_curves, shown_curves
+from mmvisionllama.run_reports.curve_figures import curve_gallery, curves_of, shared_curves, shown_curves
 from mmvisionllama.run_reports.logged_curves import Curve
 from mmvisionllama.run_reports.metric_order import is_greater_better
 from mmvisionllama.run_reports.pages import (
     Block,
     Cell,
-    Gallery,
     Items,
     Page,
-    Picture,
     Section,
     Strong,
     Table,
@@ -152,13 +150,7 @@ def _curves(runs: Sequence[Run], tasks: Sequence[str]) -> Iterator[Block]:
         yield Text(f"Nothing was logged so far of {', '.join(empty)}.")
     shown = shown_curves(shared)
     if shown:
-        yield Gallery(
-            [
-                Picture.drawn(PICTURES[0], draw_curves(runs, shown), "by step"),
-                Picture.drawn(PICTURES[1], draw_curves(runs, shown, by_time=True), "by time"),
-            ],
-            wide=True,
-        )
+        yield curve_gallery(runs, shown, PICTURES)
         yield Text(
             "Times count training steps alone, as they were logged: no validation, no saving, no pause "
             "between a stop and a resume. Steps that were made again after a resume are drawn once, as they "

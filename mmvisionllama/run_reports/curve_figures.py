@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmvisionllama.run_reports.logged_curves import Curve
 from mmvisionllama.run_reports.metric_order import is_greater_better
+from mmvisionllama.run_reports.pages import Gallery, Picture
 from mmvisionllama.run_reports.work_directory import Run
 
 _MOST_METRICS = 6
@@ -69,6 +70,13 @@ def draw_curves(runs: Sequence[Run], names: Sequence[str], *, by_time: bool = Fa
         ncols = 1 if max(map(len, found), default=0) > 30 else 2
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, fontsize="small")
     return figure
+
+
+def curve_gallery(runs: Sequence[Run], names: Sequence[str], files: tuple[str, str]) -> Gallery:
+    """Draw curves by step and, beside that, by time; ``files`` are the names of both pictures."""
+    by_step, by_time = draw_curves(runs, names), draw_curves(runs, names, by_time=True)
+    drawn = Picture.drawn(files[0], by_step, "by step"), Picture.drawn(files[1], by_time, "by time")
+    return Gallery(drawn, wide=True)
 
 
 def _draw(ax: Axes, at: NDArray, values: NDArray, style: dict) -> None:

@@ -39,9 +39,9 @@ def _in_short(run: Run) -> str:
         "stalls": sum(x.kind == "stalled" for x in events),
         "failures": sum(x.kind == "failed" for x in events),
     }
-    told = [f"{count:,} {what}" for what, count in counts.items() if count]
+    told = [f"{what}: {count:,}" for what, count in counts.items() if count]
     silent = sum(not any(x.kind in _ENDS for x in session.events) for session in run.sessions[:-1])
-    told += [f"{silent:,} starts that ended without a word"] if silent else []
+    told += [f"starts that ended without a word: {silent:,}"] if silent else []
     job = run.record and run.record.job
     requeued = f" Job {job} started it last; such a job requeues itself." if job else ""
     return f"{starts:,} start{'s' if starts > 1 else ''}: {', '.join(told) or 'nothing unusual'}.{requeued}"

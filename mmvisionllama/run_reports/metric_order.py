@@ -1,4 +1,4 @@
-"""Whether more or less of a metric is better, by its name."""
+"""Order of the values of a metric: greater or smaller ones are better, by its name."""
 
 import re
 

@@ -43,6 +43,14 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A command to type."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True)
 class Items:
     """A list of short lines."""
 
@@ -109,7 +117,7 @@ class Fold:
     text: str
 
 
-Block = Text | Items | Table | Picture | Gallery | Fold
+Block = Text | Code | Items | Table | Picture | Gallery | Fold
 
 
 @dataclass(frozen=True)
@@ -205,6 +213,8 @@ def _markdown(block: Block) -> str:
     match block:
         case Text():
             return _plain(block.text)
+        case Code():
+            return f"```shell\n{block.text}\n```"
         case Items():
             return "\n".join(f"- {_plain(x)}" for x in block.lines)
         case Table():

@@ -10,12 +10,12 @@ from mmvisionllama.evaluation.saved_predictions import SavedPredictions
 from mmvisionllama.files import from_here
 from mmvisionllama.reports.progress import clock
 from mmvisionllama.run_reports.comparison import best_and_last, fact, number, speed, state, with_direction
-from mmvisionllama.run_reports.curve_figures import curves_of, draw_curves, shown_curves
+from mmvisionllama.run_reports.curve_figures import curve_gallery, curves_of, shown_curves
 from mmvisionllama.run_reports.error_analysis import Errors, class_section
 from mmvisionllama.run_reports.happenings import happenings
-from mmvisionllama.run_reports.pages import Block, Fold, Page, Picture, Section, Table, Text
+from mmvisionllama.run_reports.pages import Block, Code, Fold, Page, Picture, Section, Table, Text
 from mmvisionllama.run_reports.ranked_images import worst_and_best
-from mmvisionllama.run_reports.work_directory import Run, config_file
+from mmvisionllama.run_reports.work_directory import Run, config_file, typed_config
 
 PAGE = "report.html"
 PREDICTIONS = "predictions"  # folder in a work directory where the report looks for them
@@ -24,6 +24,7 @@ _PICTURES = {
     "confusion.png": "confusion of the last test",
     "precision_recall.png": "precision and recall of the last test",
 }
+_CURVES = ("curves_by_step.png", "curves_by_time.png")
 _OF_GENERATOR = {"predictions.png": "samples of the last validation"}
 
 
@@ -98,7 +99,7 @@ def _curves(run: Run) -> list[Block]:
     names = shown_curves(list(curves_of(run)))
     if not names:
         return [Text("Nothing was logged so far.")]
-    blocks: list[Block] = [Picture.drawn("curves.png", draw_curves([run], names), "by step")]
+    blocks: list[Block] = [curve_gallery([run], names, _CURVES)]
     loss = run.curves.get("loss")
     if loss is not None and (bad := loss.not_finite()):
         blocks.append(Text(f"{bad:,} logged losses were NaN or infinite: dotted vertical lines."))
@@ -141,7 +142,7 @@ def _classes(run: Run, errors: Errors | None) -> list[Section]:
 
 def _errors(run: Run, saved: SavedPredictions | None, errors: Errors | None) -> Iterator[Section]:
     if saved is None or errors is None:
-        yield Section("Worst and best images", [Text(_how_to_predict(run))])
+        yield Section("Worst and best images", list(_how_to_predict(run)))
         return
     yield Section("Worst and best images", [Text(_whose(run, saved)), *worst_and_best(errors.ranked())])
     yield from errors.sections()
@@ -157,29 +158,31 @@ def _whose(run: Run, saved: SavedPredictions) -> str:
     )
 
 
-def _how_to_predict(run: Run) -> str:
+def _how_to_predict(run: Run) -> Iterator[Block]:
     if run.task == "generation":
-        return "A generator has no true images that its samples could be compared with one by one."
+        yield Text("A generator has no true images that its samples could be compared with one by one.")
+        return
     checkpoint = run.summary.get("best_checkpoint") or run.summary.get("last_checkpoint")
-    config = config_file(run.folder, run.summary)
-    here = None if checkpoint is None else run.folder / Path(checkpoint).name
-    if config is None or here is None:
-        return "No predictions are saved, and there is no checkpoint so far that could make them."
+    config = typed_config(run.folder, run.summary)
+    if config is None or checkpoint is None:
+        yield Text("No predictions are saved, and there is no checkpoint so far that could make them.")
+        return
+    here = run.folder / Path(checkpoint).name
     test = [*typed_command("test"), from_here(config), from_here(here) if here.exists() else checkpoint]
     again = ["mmvisionllama", "report", from_here(run.folder)]
-    return (
-        "No predictions are saved. To save them, and to have them here: "
-        f"{shlex.join([*test, '--predictions', from_here(run.folder / PREDICTIONS)])} && {shlex.join(again)}"
+    yield Text("No predictions are saved. These commands save them, and show them here:")
+    yield Code(
+        f"{shlex.join([*test, '--predictions', from_here(run.folder / PREDICTIONS)])}\n{shlex.join(again)}"
     )
 
 
 def _config(run: Run) -> Iterator[Section]:
     origins = sorted(run.folder.glob("*_origins.txt"))
-    file = config_file(run.folder, run.summary)
+    file = config_file(run.folder, run.summary, run.sessions)
     blocks: list[Block] = []
     if origins:
         blocks.append(Fold("Every value, and where it comes from", origins[-1].read_text(errors="replace")))
     if file is not None:
-        blocks.append(Fold(f"{file.name}, resolved", file.read_text(errors="replace")))
+        blocks.append(Fold("The resolved config", file.read_text(errors="replace")))
     if blocks:
         yield Section("Config", blocks)

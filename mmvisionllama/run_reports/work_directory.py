@@ -17,7 +17,7 @@ from mmvisionllama.run_reports.logged_curves import Curve, logged_curves
 from mmvisionllama.run_reports.run_log import Session, read_session
 from mmvisionllama.training.run_folder import LOGS
 
-_SCALARS = Path("vis_data", "scalars.json")
+_SCALARS, _CONFIG = Path("vis_data", "scalars.json"), Path("vis_data", "config.py")
 _SHOWN = 6
 # By the host, and where it has several by the end of the model's name.
 _TASKS = {"mmseg": "segmentation", "mmdet": "detection"}
@@ -118,7 +118,7 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         trained,
         validated,
         sessions,
-        dict(settings_in(_config_text(folder, summary), also_code=True)),
+        dict(settings_in(_text_of(config_file(folder, summary, sessions)), also_code=True)),
     )
 
 
@@ -133,16 +133,24 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     return [read_run(x, name) for x, name in zip(folders, _names(places), strict=True)]
 
 
-def config_file(folder: Path, summary: Mapping[str, Any]) -> Path | None:
-    """Return the resolved config that a training left in its work directory."""
+def config_file(folder: Path, summary: Mapping[str, Any], sessions: Sequence[Session]) -> Path | None:
+    """Return the resolved config of a training, of its last start.
+
+    That is beside the scalar log; one in the work directory may have been written over by a later test.
+    """
+    logged = [file for x in reversed(sessions) if (file := x.folder / _CONFIG).is_file()]
+    return next(iter(logged), None) or typed_config(folder, summary)
+
+
+def typed_config(folder: Path, summary: Mapping[str, Any]) -> Path | None:
+    """Return the config in a work directory, for commands."""
     dump = str((summary.get("config") or {}).get("resolved") or "")
     kept = [folder / Path(dump).name] if dump else []  # by its name: the folder may have been moved
     kept += sorted(folder.glob("*.py"))
     return next((x for x in kept if x.is_file()), None)
 
 
-def _config_text(folder: Path, summary: Mapping[str, Any]) -> str:
-    file = config_file(folder, summary)
+def _text_of(file: Path | None) -> str:
     return "" if file is None else file.read_text(errors="replace")
 
 

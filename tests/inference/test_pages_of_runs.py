@@ -138,6 +138,5 @@ def test_a_report_without_predictions_says_how_to_make_them(
     run = checkpoints["segmentation"].parent
     assert main("report", run, "--out", tmp_path) == 0
     page = (tmp_path / "report.html").read_text()
-    assert f"{run.name}.py" in page
-    assert f"--predictions {run}/predictions &amp;&amp; mmvisionllama report {run}" in page
-    assert "of different tasks" not in page
+    assert f"{run}/{run.name}.py" in page
+    assert f"--predictions {run}/predictions\nmmvisionllama report {run}</pre>" in page

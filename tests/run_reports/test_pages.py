@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mmvisionllama.errors import UserError
 from mmvisionllama.run_reports.pages import (
+    Code,
     Fold,
     Gallery,
     Items,
@@ -28,14 +29,22 @@ BAD = '<script>alert("1")</script>&`|*'
 def page() -> Page:
     picture = Picture.drawn("one.png", Figure(figsize=(1, 1)), BAD)
     table = Table([BAD, BAD], [[BAD, Strong(BAD)]], numbers=True)
-    blocks = [Text(BAD), Items([BAD]), table, picture, Gallery([picture]), Fold(BAD, f"{BAD}\n```")]
+    blocks = [
+        Text(BAD),
+        Code(BAD),
+        Items([BAD]),
+        table,
+        picture,
+        Gallery([picture]),
+        Fold(BAD, f"{BAD}\n```"),
+    ]
     return Page(BAD, BAD, [Section(BAD, blocks)])
 
 
 def test_whatever_a_run_is_called_is_shown_as_text(page: Page) -> None:
     html = page.as_html()
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 17
+    assert html.count("&lt;script&gt;") == 18
     assert '<td class="strong">&lt;script&gt;' in html
 
 
