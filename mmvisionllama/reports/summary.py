@@ -48,6 +48,14 @@ _KINDS = {
     "device": str,
     "last_checkpoint": str | None,
     "validations": list[dict],
+    "error": str | None,
+    "config": dict,
+    "versions": dict,
+    "forked_from": dict | None,
+    "run_id": str | None,
+    "command": str | None,
+    "best_step": Count | None,
+    "best_checkpoint": str | None,
 }
 
 

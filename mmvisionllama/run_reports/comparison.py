@@ -152,8 +152,9 @@ def _curves(runs: Sequence[Run], tasks: Sequence[str]) -> Iterator[Block]:
     if shown:
         yield curve_gallery(runs, shown, PICTURES)
         yield Text(
-            "Times count training steps alone, as they were logged: no validation, no saving, no pause "
-            "between a stop and a resume. Steps that were made again after a resume are drawn once, as they "
+            "Times are those of training steps as they were logged: what is done between two steps, as "
+            "saving, counts to the next one; the batches of a validation, and pauses between a stop and a "
+            "resume, do not count. Steps that were made again after a resume are drawn once, as they "
             "were made last. Dotted vertical lines are values that were not finite."
         )
     else:

@@ -138,7 +138,7 @@ class DetErrors:
                 "Classes taken for others", [Table(["class of the object", "taken for", "times"], pairs)]
             )
         curves = self._curves()
-        if any(x.size for x in curves.values()):
+        if any(np.isfinite(x).any() for x in curves.values()):
             figure = draw_precision_recall(curves, self._saved.classes)
             told = "precision over recall at IoU 0.5, each class and their mean"
             yield Section("Precision and recall", [Picture.drawn("precision_recall.png", figure, told)])

@@ -10,7 +10,7 @@ from mmvisionllama.run_reports.run_log import Event, Session
 from mmvisionllama.run_reports.work_directory import Run
 
 _MOST = 200
-_ENDS = ("finished", "stopped", "failed", "stalled")
+_ENDS = ("finished", "stopped", "failed", "stalled", "went back")
 
 
 def happenings(run: Run) -> Iterator[Block]:

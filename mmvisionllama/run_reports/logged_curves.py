@@ -19,8 +19,8 @@ class Curve:
     Attributes:
         steps: (N,), training steps, rising.
         values: (N,), NaN or infinite where they were.
-        seconds: (N,), of training until then: the logged time of a step, times the steps. Validations and
-            pauses between stop and resume are not counted.
+        seconds: (N,), of training until then: the logged time of a step, times the steps. Saving counts to
+            the next step; the batches of a validation and pauses between stop and resume do not count.
     """
 
     steps: NDArray
@@ -67,14 +67,14 @@ def logged_curves(
         if not isinstance(step, int):
             continue
         if "iter" in record:
-            trained = [x for x in trained if x["step"] < step]
-            logged = [x for x in logged if x["step"] < step]
+            _drop_from(step, trained)
+            _drop_from(step, logged)
             trained.append(record)
         else:  # mmengine counts the validations of a training by epochs in epochs
             by_epoch = bool(trained) and "epoch" in trained[-1]
             step = trained[-1]["step"] if by_epoch else step
             metrics = {x: value for x, value in record.items() if x not in _PLACE | _OF_VALIDATION}
-            logged = [x for x in logged if x["step"] < step]
+            _drop_from(step, logged)
             logged.append({"step": step, "metrics": metrics})
     steps = np.array([x["step"] for x in trained], float)
     times = np.array([_number(x.get("time")) for x in trained])
@@ -91,6 +91,11 @@ def logged_curves(
         {name: curve for name, curve in curves.items() if len(curve.steps)},
         {name: _curve(points, steps, clock, gaps=True) for name, points in found.items() if points},
     )
+
+
+def _drop_from(step: int, records: list[Mapping[str, Any]]) -> None:
+    while records and records[-1]["step"] >= step:
+        records.pop()
 
 
 def _curve(points: Sequence[tuple[int, Any]], steps: NDArray, clock: NDArray, *, gaps: bool = False) -> Curve:

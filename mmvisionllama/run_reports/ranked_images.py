@@ -43,17 +43,19 @@ def worst_and_best(ranked: Sequence[RankedImage], count: int = 12) -> list[Block
 
 def gallery(images: Sequence[RankedImage], name: str) -> list[Block]:
     """Show images as small pictures; those whose file is not there are listed by name."""
-    pictures, without = [], []
+    pictures, without, nameless = [], [], []
     for number, image in enumerate(images):
         pixels = _pixels(image)
         if pixels is None:
-            without.append(f"{image.name}: {image.told}")
+            (nameless if image.path is None else without).append(f"{image.name}: {image.told}")
         else:
             content = _as_small_file(pixels)
             pictures.append(Picture(f"{name}-{number:02}.jpg", content, f"{image.name}: {image.told}"))
     blocks: list[Block] = [Gallery(pictures)] if pictures else []
     if without:
         blocks.append(Text(f"Their files are not on this machine: {'; '.join(without)}"))
+    if nameless:
+        blocks.append(Text(f"Of no file of their own, so not shown: {'; '.join(nameless)}"))
     return blocks
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LINE = re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - (\S+) - ([A-Z]+) - (.*)")
+_PLACE = re.compile(r"\S+\.py - \S+ - \d+ - ")  # in the code, which mmengine puts before an error
 _FACT = re.compile(r"  (\w+) {2,}(\S.*)")
 _TRAINING = "Training: "
 # What a line is about, by its beginning, in the order in which they are tried.
@@ -94,7 +95,7 @@ def _records(file: Path) -> Iterator[tuple[str, str, list[str]]]:
                 if record is not None:
                     yield record
                 when, _, level, text = found.groups()
-                record = when, level, [text]
+                record = when, level, [_PLACE.sub("", text, count=1)]
             elif record is not None and len(record[2]) < 40:
                 record[2].append(line.rstrip("\n"))
     if record is not None:

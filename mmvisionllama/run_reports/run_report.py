@@ -162,6 +162,9 @@ def _how_to_predict(run: Run) -> Iterator[Block]:
     if run.task == "generation":
         yield Text("A generator has no true images that its samples could be compared with one by one.")
         return
+    if run.task is None:
+        yield Text("No predictions are saved, and the config does not tell the task of the model.")
+        return
     checkpoint = run.summary.get("best_checkpoint") or run.summary.get("last_checkpoint")
     config = typed_config(run.folder, run.summary)
     if config is None or checkpoint is None:

@@ -33,6 +33,8 @@ def save_predictions(run: RunConfig, folder: Path) -> None:
 def _writer(run: RunConfig, metrics: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     """Return the metric that saves, without what all have; let COCO's metric write its results there."""
     by_name = {name_of(x): x for x in metrics}
+    if any(x.get("format_only") for x in metrics):
+        raise LaunchError("--predictions needs a test that scores, and test_evaluator has format_only=True")
     if by_name.keys() & LABEL_METRICS:
         return {"type": "mmvisionllama.ClsPredictionWriter"}
     if "IoUMetric" in by_name:
@@ -42,7 +44,10 @@ def _writer(run: RunConfig, metrics: list[dict[str, Any]], folder: Path) -> dict
         return {"type": "mmvisionllama.ReconstructionWriter"}
     for name in by_name.keys() & _COCO:
         dataset = run.cfg.test_dataloader["dataset"]
-        ann_file = by_name[name].get("ann_file") or Path(dataset.get("data_root") or "", dataset["ann_file"])
+        ann_file = by_name[name].get("ann_file")
+        if not ann_file and not dataset.get("ann_file"):
+            raise LaunchError(f"--predictions needs the annotations: set test_evaluator.ann_file of {name}")
+        ann_file = ann_file or Path(dataset.get("data_root") or "", dataset["ann_file"])
         prefix = RESULTS["bbox"].removesuffix(".bbox.json")
         by_name[name]["outfile_prefix"] = str(folder / prefix)
         return {"type": "mmvisionllama.DetPredictionWriter", "ann_file": str(ann_file)}

@@ -10,7 +10,7 @@ from PIL import Image
 from mmvisionllama.run_reports.comparison import best_and_last, compare, config_differences
 from mmvisionllama.run_reports.pages import Strong, Table, Text
 from mmvisionllama.run_reports.work_directory import Run, read_run
-from tests.tools.commands import main
+from tests.tools.commands import REPOSITORY, main, parser_of
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +83,10 @@ def test_runs_of_different_tasks_show_what_they_share_and_say_so(read: dict[str,
 def test_config_differences_are_keys_that_are_not_the_same_everywhere() -> None:
     rows = config_differences([{"a": 1, "b": [1], "work_dir": "x"}, {"a": 1, "b": [2], "c": "new"}])
     assert rows == [["b", "[1]", "[2]"], ["c", "not there", "new"]]
+
+
+def test_every_option_is_in_the_document() -> None:
+    text = (REPOSITORY / "docs" / "compare.md").read_text()
+    parsers = [parser_of(x) for x in ("compare", "report", "errors")]
+    options = {x for parser in parsers for action in parser._actions for x in action.option_strings}
+    assert sorted(x for x in options - {"-h", "--help"} if x not in text) == []

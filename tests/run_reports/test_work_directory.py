@@ -43,11 +43,11 @@ def test_a_log_tells_starts_skipped_steps_and_the_end(runs: dict[str, Path]) -> 
 
 def test_steps_that_are_skipped_one_after_the_other_are_counted(tmp_path: Path) -> None:
     lines = [f"2026/01/01 00:00:0{i} - mmengine - WARNING - Step {i} skipped: NaN\n  more" for i in range(3)]
-    lines.append("2026/01/01 00:00:09 - mmengine - ERROR - Disk: no space\xff left")
+    lines.append("2026/01/01 00:00:09 - mmengine - ERROR - /a/b.py - f - 7 - Disk: no space\xff left")
     (tmp_path / "a.log").write_bytes("\n".join(lines).encode("latin1"))
     skipped, failed = read_session(tmp_path).events
     assert (skipped.count, skipped.text) == (3, "Step 2 skipped: NaN")
-    assert failed.kind == "error"
+    assert (failed.kind, failed.text[:5]) == ("error", "Disk:")
 
 
 def test_a_run_that_says_running_and_that_nobody_holds_was_killed(
