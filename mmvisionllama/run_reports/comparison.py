@@ -5,8 +5,7 @@ from typing import Any
 
 from mmvisionllama.reports.progress import clock
 from mmvisionllama.run_reports.curve_figures import curve_gallery, curves_of, shared_curves, shown_curves
-from mmvisionllama.run_reports.logged_curves import Curve
-from mmvisionllama.run_reports.metric_order import is_greater_better
+from mmvisionllama.run_reports.logged_curves import Curve, is_greater_better
 from mmvisionllama.run_reports.pages import (
     Block,
     Cell,

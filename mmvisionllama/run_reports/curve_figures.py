@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mmvisionllama.run_reports.logged_curves import Curve
-from mmvisionllama.run_reports.metric_order import is_greater_better
+from mmvisionllama.run_reports.logged_curves import Curve, is_greater_better
 from mmvisionllama.run_reports.pages import Gallery, Picture
 from mmvisionllama.run_reports.work_directory import Run
 

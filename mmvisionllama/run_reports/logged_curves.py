@@ -1,5 +1,6 @@
-"""Curves of a training from its scalar logs: each step once, with the time when it was made."""
+"""Curves of a training from its scalar logs, each step once; and which way a metric is better."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,13 @@ from numpy.typing import NDArray
 _PLACE = {"iter", "step", "epoch"}
 _OF_VALIDATION = {"time", "data_time"}  # beside the metrics
 _ABSENT = -1  # COCO's word for a metric of objects of a size that do not occur
+
+# Words of the hosts' metrics and of ours, in lower case; a number may follow.
+_LESS = re.compile(r"\w*(loss|fid|error|mse|mae|nll)")
+_MORE = re.compile(
+    r"(top|acc|[am]acc|accuracy|m?iou|m?dice|m?fscore|f|score|m?precision|m?recall|m?ap|ar|auc|is|psnr|ssim)\d*"
+)
+_WORDS = re.compile(r"[a-z]+\d*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,3 +122,11 @@ def _curve(points: Sequence[tuple[int, Any]], steps: NDArray, clock: NDArray, *,
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else np.nan
+
+
+def is_greater_better(metric: str) -> bool | None:
+    """Whether a greater value is better; None for a name that tells nothing."""
+    words = _WORDS.findall(metric.lower())
+    if any(map(_LESS.fullmatch, words)):
+        return False
+    return True if any(map(_MORE.fullmatch, words)) else None

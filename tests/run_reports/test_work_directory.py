@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from mmvisionllama.errors import UserError
-from mmvisionllama.run_reports.logged_curves import logged_curves
-from mmvisionllama.run_reports.metric_order import is_greater_better
+from mmvisionllama.run_reports.logged_curves import is_greater_better, logged_curves
 from mmvisionllama.run_reports.run_log import read_session
 from mmvisionllama.run_reports.work_directory import read_run, read_runs
 
