@@ -29,11 +29,12 @@ def build_parser() -> argparse.ArgumentParser:
 @command(build_parser)
 def main(args: argparse.Namespace) -> None:
     """Report."""
-    from mmvisionllama.evaluation.saved_predictions import has_predictions, read_predictions
+    from mmvisionllama.evaluation.saved_predictions import PREDICTIONS, has_predictions, read_predictions
     from mmvisionllama.files import from_here
     from mmvisionllama.run_reports.pages import require_free, write_pages
-    from mmvisionllama.run_reports.run_report import PAGE, PREDICTIONS, report
+    from mmvisionllama.run_reports.run_report import report
     from mmvisionllama.run_reports.work_directory import read_run
+    from mmvisionllama.training.run_folder import PAGE
 
     run = read_run(args.run)
     folder, out = args.predictions or run.folder / PREDICTIONS, args.out or run.folder

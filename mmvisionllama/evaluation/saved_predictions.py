@@ -10,6 +10,7 @@ from mmvisionllama.errors import EvaluationError
 from mmvisionllama.files import read_json, why_no_file, write_json
 
 FILE = "predictions.json"
+PREDICTIONS = "predictions"  # the folder in a work directory where a report looks for them
 FORMAT = "mmvisionllama-predictions-1"
 ANNOTATIONS = "annotations.json"
 RESULTS = {"bbox": "results.bbox.json", "segm": "results.segm.json"}

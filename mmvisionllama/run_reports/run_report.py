@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmvisionllama.config.config_files import typed_command
-from mmvisionllama.evaluation.saved_predictions import SavedPredictions
+from mmvisionllama.evaluation.saved_predictions import PREDICTIONS, SavedPredictions
 from mmvisionllama.files import from_here
 from mmvisionllama.reports.progress import clock
 from mmvisionllama.run_reports.comparison import best_and_last, fact, number, speed, state, with_direction
@@ -17,8 +17,6 @@ from mmvisionllama.run_reports.pages import Block, Code, Fold, Page, Picture, Se
 from mmvisionllama.run_reports.ranked_images import worst_and_best
 from mmvisionllama.run_reports.work_directory import Run, config_file, typed_config
 
-PAGE = "report.html"
-PREDICTIONS = "predictions"  # folder in a work directory where the report looks for them
 _PICTURES = {
     "predictions.png": "what the last validation or test predicted",
     "confusion.png": "confusion of the last test",

@@ -22,6 +22,7 @@ from mmvisionllama.checkpoint.run_identity import (
 )
 from mmvisionllama.checkpoint.sharded import is_sharded
 from mmvisionllama.errors import LaunchError
+from mmvisionllama.evaluation.saved_predictions import PREDICTIONS, has_predictions
 from mmvisionllama.fault_tolerance.bad_batches import FOLDER as BAD_BATCHES
 from mmvisionllama.fault_tolerance.nan_guard import HISTORY
 from mmvisionllama.reports.summary import SUMMARY
@@ -31,6 +32,7 @@ _SHOWN = 4
 _SAVED = re.compile(r"(nonfinite_|best_.+_)?(iter|epoch)_\d+\.(pth|sharded)")  # where no manifest tells
 _REPORTS = (POINTER, RECORD, HISTORY, BAD_BATCHES, SUMMARY)
 LOGS = re.compile(r"\d{8}_\d{6}(_\d+)?")  # folders of logs, by the time when a run began
+PAGE = "report.html"
 _PICTURES = ("curves.png", "predictions.png", "confusion.png", "precision_recall.png")
 
 
@@ -121,7 +123,8 @@ def move_later_aside(work_dir: str | Path, out_dir: str | None, run: RunRecord, 
 
 def _left_by_runs(folder: Path) -> list[Path]:
     left = [x for path in checkpoints_in(folder) if _is_saved(path) for x in _with_manifest(path)]
-    left += [folder / name for name in (*_REPORTS, *_PICTURES)]
+    left += [folder / name for name in (*_REPORTS, *_PICTURES, PAGE)]
+    left += [folder / PREDICTIONS] if has_predictions(folder / PREDICTIONS) else []
     left += [x for x in folder.iterdir() if x.is_dir() and LOGS.fullmatch(x.name)]
     for origins in folder.glob("*_origins.txt"):
         left += [origins, folder / f"{origins.name.removesuffix('_origins.txt')}.py"]

@@ -65,8 +65,16 @@ def test_overwrite_moves_the_old_results_aside_and_nothing_else(used: Path, orig
     (used / "weights.pth").write_bytes(b"mine")
     (used / "0").mkdir()
     (used / "0" / "iter_3.pth").write_bytes(b"another run's")
+    pages = ("report.html", "predictions/predictions.json")  # of the old weights
+    (used / "predictions").mkdir()
+    for name in pages:
+        (used / name).write_text("old")
     assert run("train", TOY, "--work-dir", used, "--overwrite") == 0
     (aside,) = used.glob("overwritten_*")
+    assert not any((used / name).exists() for name in pages)
+    for name in pages:
+        assert (aside / name).read_text() == "old"
+        (aside / name).unlink()
     assert files(aside) == files(original)
     assert (used / "notes.txt").read_text() == (used / "weights.pth").read_bytes().decode() == "mine"
     assert (used / "0" / "iter_3.pth").read_bytes() == b"another run's"
