@@ -26,6 +26,8 @@ class ClsErrors:
         right: (N,), bool.
     """
 
+    legend = "Ordered by the score of the true class. Below each: the predicted class and its score."
+
     def __init__(self, saved: SavedPredictions) -> None:
         self._saved, self.classes = saved, saved.classes
         count = len(saved.classes)

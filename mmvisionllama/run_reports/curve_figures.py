@@ -60,6 +60,7 @@ def draw_curves(runs: Sequence[Run], names: Sequence[str], *, by_time: bool = Fa
         is_metric = name not in _TRAINED.values()
         ax.set_title(name + (_DIRECTIONS[is_greater_better(name)] if is_metric else ""), fontsize="medium")
         ax.set_ylim(*_limits([curves[name].values for curves in each if name in curves]))
+        ax.ticklabel_format(axis="y", useOffset=False)
         ax.grid(alpha=0.3)
     if not by_time:
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

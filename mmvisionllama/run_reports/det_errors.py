@@ -46,6 +46,11 @@ class DetErrors:
         gained: Of both: points of AP50 that the errors of each kind cost.
     """
 
+    legend = (
+        "Ordered by F1, of right boxes among detections and of found among objects. Green boxes are right, "
+        "red ones wrong; blue are missed objects."
+    )
+
     def __init__(
         self,
         saved: SavedPredictions,

@@ -20,7 +20,13 @@ Advance = Callable[[int], None]
 
 
 class Errors(Protocol):
-    """What an analysis of any task offers."""
+    """What an analysis of any task offers.
+
+    Attributes:
+        legend: By what the images are ordered, and what is drawn of them.
+    """
+
+    legend: str
 
     def facts(self) -> dict[str, object]:
         """Return its numbers."""
@@ -84,7 +90,7 @@ def error_page(saved: SavedPredictions, errors: Errors) -> Page:
         Section("In numbers", [Table(["", ""], rows + known), Text("Shares and scores are in percent.")]),
         *errors.sections(),
         *class_section(errors.class_results()),
-        Section("Worst and best images", worst_and_best(errors.ranked())),
+        Section("Worst and best images", [Text(errors.legend), *worst_and_best(errors.ranked())]),
     ]
     return Page(f"Errors of {config}", f"{saved.task.capitalize()}, {len(saved.images):,} images.", sections)
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmvisionllama.evaluation.saved_predictions import SavedPredictions
-from mmvisionllama.run_reports.pages import Picture, Section, Text
+from mmvisionllama.run_reports.pages import Picture, Section
 from mmvisionllama.run_reports.ranked_images import RankedImage
 
 
@@ -16,6 +16,8 @@ class MAEErrors:
     Attributes:
         loss: (N,), of each image; NaN where it was not finite.
     """
+
+    legend = "Ordered by the loss of the hidden patches."
 
     def __init__(self, saved: SavedPredictions) -> None:
         self._saved = saved
@@ -52,5 +54,4 @@ class MAEErrors:
         ax = figure.subplots()
         ax.hist(self.loss[np.isfinite(self.loss)], bins=40)
         ax.set(xlabel="loss of an image", ylabel="images")
-        told = "Smooth images are easy for a masked autoencoder, textures are hard."
-        yield Section("Losses", [Picture.drawn("losses.png", figure, "losses of the images"), Text(told)])
+        yield Section("Losses", [Picture.drawn("losses.png", figure, "losses of the images")])

@@ -133,8 +133,9 @@ def _classes(run: Run, errors: Errors | None) -> list[Section]:
     if errors is not None and (found := errors.class_results()):
         return class_section(found, "Of the saved predictions.")
     for which, step in (("best_classes", "best_step"), ("last_classes", "last_step")):
-        if found := run.summary.get(which):
-            return class_section(found, f"Of the validation after step {run.summary.get(step):,}.")
+        found, at = run.summary.get(which), run.summary.get(step)
+        if found and at is not None:
+            return class_section(found, f"Of the validation after step {at:,}.")
     return []
 
 
@@ -142,7 +143,10 @@ def _errors(run: Run, saved: SavedPredictions | None, errors: Errors | None) -> 
     if saved is None or errors is None:
         yield Section("Worst and best images", list(_how_to_predict(run)))
         return
-    yield Section("Worst and best images", [Text(_whose(run, saved)), *worst_and_best(errors.ranked())])
+    yield Section(
+        "Worst and best images",
+        [Text(f"{_whose(run, saved)} {errors.legend}"), *worst_and_best(errors.ranked())],
+    )
     yield from errors.sections()
 
 
@@ -152,7 +156,7 @@ def _whose(run: Run, saved: SavedPredictions) -> str:
         return f"{len(saved.images):,} images; which checkpoint predicted them is not known."
     is_own = Path(whose).parent.resolve() == run.folder.resolve()
     return f"{len(saved.images):,} images, predicted by {whose}" + (
-        "." if is_own else ", not of this folder."
+        "." if is_own else ", which is not in this folder."
     )
 
 

@@ -33,6 +33,10 @@ class SegErrors:
         scores: (N,), mean IoU of each image over the classes that its truth or prediction has, in percent.
     """
 
+    legend = (
+        "Ordered by mean IoU over the classes in truth or prediction. From above: image, truth, prediction."
+    )
+
     def __init__(self, saved: SavedPredictions, advance: Callable[[int], None] = lambda count: None) -> None:
         self._saved, self.classes = saved, saved.classes
         count = len(saved.classes)
@@ -102,7 +106,7 @@ class SegErrors:
             RankedImage(
                 self._saved.name_of(i),
                 self._saved.images[i]["image"],
-                f"mIoU {self.scores[i]:.1f}; image, truth, prediction",
+                f"mIoU {self.scores[i]:.1f}",
                 partial(self._beside, self._saved.images[i]),
             )
             for i in order
