@@ -1,4 +1,4 @@
-"""Distances that rotary pairs tell apart, and how scores fall with distance at the training's and other sizes."""
+"""Rotary positions: wavelengths against distances, and the fall of scores at several sizes."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -7,7 +7,6 @@ from operator import mul
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
