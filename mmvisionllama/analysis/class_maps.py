@@ -94,9 +94,8 @@ def class_map(
     name = _layer_name(model, layer)
     x = model.inputs_of([image])["inputs"]
     backbone = model.module.backbone
-    with _output_of(backbone, name) as seen:
-        with torch.no_grad():
-            model.encode(x)
+    with _output_of(backbone, name) as seen, torch.no_grad():
+        model.encode(x)
     reshape = _reshape(model, name, seen, tuple(x.shape[2:]), method)
     import pytorch_grad_cam
 

@@ -111,6 +111,7 @@ class NeighbourResult:
         left.set(xscale="log", xlabel="neighbours", ylabel="percent right")
         left.set_xticks(list(self.by_count), [str(x) for x in self.by_count])
         left.minorticks_off()
+        left.margins(x=0.12, y=0.15)
         left.grid(alpha=0.3)
         worst = np.argsort(np.nan_to_num(self.by_class, nan=np.inf), kind="stable")[:shown]
         chosen = sorted(worst.tolist())

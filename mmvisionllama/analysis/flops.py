@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmvisionllama.analysis.networks import Network
+from mmvisionllama.analysis.parts import blocks_in, part_of
 from mmvisionllama.models.grids import Grid
 
 KINDS = ("attention", "feed-forward", "other")
@@ -219,33 +220,17 @@ class _Sums:
 def _parts(model: nn.Module, own: Mapping[str, int]) -> Iterator[Part]:
     """Yield the parts of a model in the order in which it names them."""
     modules = dict(model.named_modules())
-    blocks = {name for name, x in modules.items() if all(hasattr(x, child) for child in _CHILDREN)}
+    blocks = blocks_in(model)
     sums: dict[str, _Sums] = {}
     for name, module in modules.items():
-        part, kind = _place(name, blocks)
+        part, child = part_of(name, blocks)
+        kind = _CHILDREN.get(child, "other")
         found = sums.setdefault(part, _Sums())
         found.parameters[kind] += sum(x.numel() for x in module.parameters(recurse=False))
         found.macs[kind] += own.get(name, 0) // 2
     for name, found in sums.items():
         if sum(found.parameters.values()) or sum(found.macs.values()):
             yield Part(name, dict(found.parameters), dict(found.macs))
-
-
-def _place(name: str, blocks: set[str]) -> tuple[str, str]:
-    """Return the part and the kind that a module's own parameters and FLOPs belong to."""
-    path = name.split(".")
-    for i in range(1, len(path) + 1):
-        if (block := ".".join(path[:i])) in blocks:
-            return block, _CHILDREN.get(path[i] if i < len(path) else "", "other")
-    depth = 1
-    while depth < len(path) and _is_container(".".join(path[:depth]), blocks):
-        depth += 1
-    return ".".join(path[:depth]) or "(model)", "other"
-
-
-def _is_container(name: str, blocks: set[str]) -> bool:
-    """Whether a module is shown by its parts: it holds blocks, or several heads."""
-    return any(x.startswith(f"{name}.") for x in blocks) or name.rpartition(".")[2] == "roi_head"
 
 
 def _are_alike(one: Part, other: Part) -> bool:
