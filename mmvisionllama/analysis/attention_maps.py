@@ -109,6 +109,19 @@ def head_maps(
     )
 
 
+def read_query(text: str | None) -> Query | None:
+    """Read ``class``, ``mean``, or ``ROW,COLUMN``.
+
+    Raises: InputError: for anything else.
+    """
+    if text in (None, "class", "mean"):
+        return text
+    parts = text.split(",")
+    if len(parts) != 2 or not all(x.isdecimal() and len(x) <= 6 for x in parts):
+        raise InputError(f"--query {text:.40}: expected class, mean, or ROW,COLUMN of a token, e.g. 3,4")
+    return int(parts[0]), int(parts[1])
+
+
 def plot(maps: HeadMaps, rollout: Rollout | None = None) -> Figure:
     """Draw the image with the token that attends, the rollout if there is one, and the map of each head."""
     height, width = maps.image.shape[:2]
@@ -157,7 +170,7 @@ def choose_block(backbone: nn.Module, given: str | None) -> str:
     if given in blocks:
         return given
     raise InputError(
-        f"--block {given}: there is no such block.{did_you_mean(given, blocks)} Blocks are {shortened(blocks)}"
+        f"--block {given}: no such block.{did_you_mean(given, blocks)} Blocks are {shortened(blocks)}"
     )
 
 

@@ -146,7 +146,7 @@ def _require_method(model: TrainedModel, method: str) -> None:
         )
     if model.task == "detection" and not hasattr(getattr(model.module, "roi_head", None), "bbox_head"):
         raise InputError(
-            f"{model.source} is a {type(model.module).__name__}, which has no second stage that scores boxes: "
+            f"{model.source} is a {type(model.module).__name__}, without a second stage that scores boxes: "
             "use --method eigencam, which looks at features alone"
         )
 
@@ -301,7 +301,7 @@ def _reshape(
         raise InputError(_no_map(layer, output))
     if method in _EIGEN and hw[0] * hw[1] > _MOST_PLACES:
         raise InputError(
-            f"--layer {layer} has {hw[0]} x {hw[1]} places, and {method} decomposes at most {_MOST_PLACES:,}: "
+            f"--layer {layer} has {hw[0]} x {hw[1]} places, {method} decomposes at most {_MOST_PLACES:,}: "
             "take a deeper layer, or --method gradcam"
         )
     return reshape

@@ -1,7 +1,7 @@
 """Learning rates of a training before it begins: schedules over its steps, and rates by block."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from mmvisionllama.analysis.parts import blocks_in, part_of
 from mmvisionllama.config import RunConfig, read_config
 from mmvisionllama.config.global_batch import share_batch, take_global_batch
 from mmvisionllama.errors import ConfigError, UserError
+from mmvisionllama.reports.progress import progress
 from mmvisionllama.reports.screen import shown
 from mmvisionllama.runner_parts import optim_wrappers
 from mmvisionllama.training.dry_run import temporary_work_dir
@@ -133,7 +134,10 @@ class Rates:
             right.legend(fontsize="x-small")
         right.set_yticks(range(len(names)), names, fontsize="x-small")
         right.set(ylim=(len(names) - 0.5, -0.5), title="highest rate of each part")
-        right.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
+        if 0 < peaks.min() < 0.02 * peaks.max():
+            right.set_xscale("log")
+        else:
+            right.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         right.grid(axis="x", alpha=0.3)
         return figure
 
@@ -163,7 +167,6 @@ def rates_of(
     epoch_steps: int | None = None,
     global_batch: int | None = None,
     cfg_options: dict[str, Any] | None = None,
-    advance: Callable[[int], None] = lambda steps: None,
 ) -> Rates:
     """Step through the schedules of a training with its own optimizer and schedulers, and no data or values.
 
@@ -171,7 +174,6 @@ def rates_of(
         steps: As ``train --steps``: a short trial of the recipe.
         epoch_steps: Steps of an epoch, where the data that tell are not here.
         global_batch: As ``train --global-batch``.
-        advance: Called now and then with the number of steps that were done.
     Raises: ConfigError, LaunchError: for a config that trains nothing, or options that do not fit it.
     """
     with shown(verbose=False, first=True), temporary_work_dir() as folder:
@@ -190,7 +192,7 @@ def rates_of(
             remarks.append(make_trial(run, steps))
         runner = _runner(run.cfg)
         groups = _build_schedules(runner, model)
-        curves, which = np.unique(_curves(runner, advance), axis=0, return_inverse=True)
+        curves, which = np.unique(_curves(runner), axis=0, return_inverse=True)
         parts = _parts(model, [(group, int(which.ravel()[i])) for group, i in groups])
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         size = len(runner.train_loop.dataloader) if by_epoch else None
@@ -254,7 +256,7 @@ def _build_schedules(runner: ResumableRunner, model: nn.Module) -> list[tuple[di
     return numbered
 
 
-def _curves(runner: ResumableRunner, advance: Callable[[int], None]) -> NDArray:
+def _curves(runner: ResumableRunner) -> NDArray:
     """Return the rate of each group at every step, (groups, steps), by the hook that steps the schedules."""
     loop, hook = runner.train_loop, ParamSchedulerHook()
     (wrapper,) = optim_wrappers(runner.optim_wrapper)
@@ -263,14 +265,15 @@ def _curves(runner: ResumableRunner, advance: Callable[[int], None]) -> NDArray:
     found = np.empty((len(groups), total))
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     size = len(loop.dataloader) if by_epoch else total
-    for step in range(total):
-        found[:, step] = [group["lr"] for group in groups]
-        hook.after_train_iter(runner, step % size)
-        if by_epoch and (step + 1) % size == 0:
-            hook.after_train_epoch(runner)
-        if (step + 1) % _TOLD == 0:
-            advance(_TOLD)
-    advance(total % _TOLD)
+    with progress("steps", total) as advance:
+        for step in range(total):
+            found[:, step] = [group["lr"] for group in groups]
+            hook.after_train_iter(runner, step % size)
+            if by_epoch and (step + 1) % size == 0:
+                hook.after_train_epoch(runner)
+            if (step + 1) % _TOLD == 0:
+                advance(_TOLD)
+        advance(total % _TOLD)
     return found
 
 

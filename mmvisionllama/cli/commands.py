@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "train",
     "test": "test",
     "predict": "predict",
+    "analyze": "analyze",
     "demo": "demo",
     "export": "export",
     "publish": "publish",
