@@ -260,7 +260,7 @@ def _curves(runner: ResumableRunner) -> NDArray:
     """Return the rate of each group at every step, (groups, steps), by the hook that steps the schedules."""
     loop, hook = runner.train_loop, ParamSchedulerHook()
     (wrapper,) = optim_wrappers(runner.optim_wrapper)
-    wrapper.optimizer.step()  # without gradients; schedulers want one before their first step
+    wrapper.step()  # without gradients; schedulers want one before their first step
     groups, total = wrapper.optimizer.param_groups, loop.max_iters
     found = np.empty((len(groups), total))
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
