@@ -29,7 +29,8 @@ FLOORS = (
     ("checks",),
     ("fault_tolerance", "reports", "evaluation"),
     ("training",),
-    ("inference", "experiments", "benchmark", "finetuning"),
+    ("inference",),
+    ("analysis", "experiments", "benchmark", "finetuning"),
     ("cli",),
 )
 # Entry points of ``python -m`` and former places of names stand above all floors.

@@ -14,6 +14,7 @@ from mmvisionllama.errors import InputError
 from mmvisionllama.inference.attention_rollout import Rollout
 from mmvisionllama.inference.attention_weights import attention_weights
 from mmvisionllama.inference.export_networks import normalisation
+from mmvisionllama.inference.input_images import open_images
 from mmvisionllama.inference.trained_model import TrainedModel
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
 from mmvisionllama.models.backbone import RotaryBackbone
@@ -73,6 +74,9 @@ def head_maps(
     """
     backbone = backbone_of(model)
     name = choose_block(backbone, block)
+    images_given = open_images(image)
+    if len(images_given) != 1:
+        raise InputError(f"{image}: attention is drawn over one image, got {len(images_given)}")
     attn: RotaryAttention = backbone.get_submodule(name).attn
     calls: list[tuple[Tensor, Grid, Tables | None]] = []
     images: list[Tensor] = []
@@ -81,7 +85,7 @@ def head_maps(
         backbone.register_forward_pre_hook(lambda module, inputs: images.append(inputs[0])),
     ]
     try:
-        model.features(image, batch_size=1)
+        model.features(images_given, batch_size=1)
     finally:
         for hook in hooks:
             hook.remove()

@@ -128,13 +128,13 @@ class Sheet:
             }
         )
         below = 0.25 * -(-len(present) // 4) + 0.4
-        figure = Figure(figsize=(width * columns, width * sum(heights) + below), dpi=90, layout="constrained")
+        figure = Figure(figsize=(width * columns, width * sum(heights) + below), dpi=75, layout="constrained")
         axes = figure.subplots(len(lines), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
         for ax in axes.ravel():
             ax.set_axis_off()
         for row, line in zip(axes, lines, strict=True):
             for ax, (title, shown) in zip(row, line, strict=False):
-                ax.set_title(title, fontsize="x-small")
+                ax.set_title(title, fontsize="small")
                 self._draw(ax, shown)
         if self.mixed:
             axes[len(self.rows)][0].text(
@@ -173,7 +173,7 @@ class Sheet:
 
     def _draw(self, ax: Axes, shown: NDArray | View) -> None:
         if not isinstance(shown, View):
-            ax.imshow(shown, cmap="gray", vmin=0, vmax=255)
+            ax.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         elif shown.objects is not None:
             draw_objects(ax, _as_rgb(shown.image), dict(shown.objects), self.metainfo["classes"])
         elif shown.labels is not None:

@@ -192,7 +192,7 @@ def _target(
         )
     # The transforms of the test resize the image; boxes are those of the file.
     sample = model.inputs_of([image])["data_samples"][0]
-    scale = torch.tensor(sample.scale_factor).repeat(2)
+    scale = torch.tensor(sample.get("scale_factor", (1.0, 1.0))).repeat(2)
     boxes = torch.from_numpy(prediction.boxes[of_class]).float() * scale
     return (
         _Scores(module, lambda x: _box_scores(module, x, boxes)),

@@ -171,7 +171,7 @@ def _draw_waves(ax: Axes, rotary: Rotary) -> None:
     for at in rotary.sizes:
         reach.setdefault(round(max(at.hw) * at.scale, 3), []).append(_size(at))
     for dash, (length, names) in zip(cycle(_DASHES), reach.items(), strict=False):
-        label = f"longer side x scale, {', '.join(names)}"
+        label = "\n".join(("longer side x scale:", *names))
         ax.axhline(length, color="0.4", linewidth=0.9, linestyle=dash, label=label)
     ax.set(yscale="log", xlabel="pair", ylabel="tokens a turn")
     ax.set_title(f"{rotary.name}: {rotary.kind}", fontsize="small")

@@ -140,6 +140,9 @@ class _Trial:
         for key in ("save_begin", "keep_every"):
             if old.get(key) and not self._is_given(f"{path}.{key}"):
                 new[key] = self._moment(old[key], by_epoch)
+        if new.get("keep_every") and not self._is_given(f"{path}.keep_every") and new["interval"] > 0:
+            times = max(1, round(new["keep_every"] / new["interval"]))  # as the hook asks
+            new["keep_every"] = times * new["interval"]
         return new
 
     def logging(self, old: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Class activation maps: shapes, ranges, classes and layers of all tasks."""
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
+from mmvisionllama.analysis.attention_maps import head_maps
 from mmvisionllama.analysis.class_maps import METHODS, class_map, plot
+from mmvisionllama.checks.run import build_model
 from mmvisionllama.errors import InputError
 from mmvisionllama.inference.input_images import InputImage
 from mmvisionllama.inference.trained_model import TrainedModel
@@ -61,6 +64,25 @@ def test_a_gradcam_is_what_the_definition_says(tiny: Tiny, photo: InputImage) ->
     place = divmod(int(heat.argmax()), 8)
     peak = class_map(model, photo).peak
     assert (peak[0] // 8, peak[1] // 8) == place
+
+
+def test_a_class_token_attends_has_its_own_share_and_is_no_place_of_a_map(
+    tiny: Tiny, photo: InputImage, wide_grey: InputImage
+) -> None:
+    torch.manual_seed(0)
+    cfg = copy.deepcopy(tiny("classification").cfg)
+    cfg.model.backbone |= dict(out_type="cls_token", arch=dict(embed_dims=96, num_layers=2, num_heads=3))
+    module = build_model(cfg)
+    module.init_weights()
+    model = TrainedModel(module, cfg, tiny("classification").metainfo, "own")
+    for image, hw in ((photo, (8, 8)), (wide_grey, (5, 13))):
+        found = head_maps(model, image)
+        assert (found.query, found.maps.shape) == ("class", (3, *hw))
+        np.testing.assert_allclose(found.maps.sum((1, 2)) + found.class_shares, 1, atol=1e-5)
+        assert (found.class_shares > 0).all()
+        heat = class_map(model, image, wanted="3", method="layercam").heat
+        assert heat.shape == found.image.shape[:2]
+        assert heat.max() == pytest.approx(1, abs=1e-5)
 
 
 def test_segmentation_detection_and_a_pyramid_have_maps(tiny: Tiny, photo: InputImage) -> None:
