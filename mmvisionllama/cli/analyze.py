@@ -132,14 +132,11 @@ def _add_config(part: argparse.ArgumentParser, *, overridable: bool = False) -> 
 @command(build_parser, interrupted="nothing was written")
 def main(args: argparse.Namespace) -> None:
     """Analyze."""
-    from mmvisionllama.reports.screen import shown
+    from mmvisionllama.analysis.outputs import Outputs
 
-    with shown(verbose=False, first=True):  # what hosts print while they are imported, too
-        from mmvisionllama.analysis.outputs import Outputs
-
-        outputs = Outputs(args.out, args.json, getattr(args, "save_features", None), args.overwrite)
-        headings, rows, remarks, figure, numbers = _ANALYSES[args.what](args, outputs)
-        written = outputs.write(figure, numbers)
+    outputs = Outputs(args.out, args.json, getattr(args, "save_features", None), args.overwrite)
+    headings, rows, remarks, figure, numbers = _ANALYSES[args.what](args, outputs)
+    written = outputs.write(figure, numbers)
     for line in _table(headings, rows):
         print(line)
     for line in filter(None, (*remarks, written)):

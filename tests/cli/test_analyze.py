@@ -1,6 +1,7 @@
 """The command analyze: what each analysis prints and writes, and mistakes in one line."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     given: list, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main("analyze", *given, "--out", tmp_path / "x.png") == ExitStatus.USER_ERROR
-    import re
 
     error = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert len(error) == 1
