@@ -25,7 +25,7 @@ from mmvisionllama.reports.figures import heat_over, image_grid, shown_size
 from mmvisionllama.suggestions import did_you_mean, shortened
 
 Query = Grid | Literal["class", "mean"]
-_CHUNK = 1024  # tokens whose weights are computed at once
+_CHUNK = 256  # tokens whose weights are computed at once
 
 
 @dataclass(frozen=True, eq=False)

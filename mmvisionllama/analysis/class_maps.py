@@ -31,6 +31,7 @@ METHODS = {  # as pytorch-grad-cam calls them, and its class
     "eigencam": "EigenCAM",
 }
 _EIGEN = ("eigengradcam", "eigencam")
+_MOST_IMAGES = 32
 _MOST_PLACES = 4096  # of a map that is decomposed, as the library makes a matrix of their square
 
 
@@ -109,6 +110,12 @@ def class_map(
     pixels = normalisation(model)[0].undone(x.detach().cpu())[0].permute(1, 2, 0).numpy().squeeze()
     named = "" if label is None else _name(model, label)
     return ClassMap(image.name, pixels, heat.clip(0, 1), label, named, score, method, name)
+
+
+def require_few(images: Sequence[InputImage]) -> None:
+    """Raise an InputError for more images than one picture shows."""
+    if len(images) > _MOST_IMAGES:
+        raise InputError(f"one picture shows the maps of at most {_MOST_IMAGES} images, got {len(images)}")
 
 
 def plot(maps: Sequence[ClassMap]) -> Figure:

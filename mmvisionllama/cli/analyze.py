@@ -100,8 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
         "a config",
         name="config",
     )
-    part.add_argument("--images", type=whole(1, 100), default=4, help="how many, evenly spaced (default: 4)")
-    part.add_argument("--views", type=whole(1, 100), default=4, help="of each image (default: 4)")
+    part.add_argument("--images", type=whole(1, 32), default=4, help="how many, evenly spaced (default: 4)")
+    part.add_argument("--views", type=whole(1, 32), default=4, help="of each image (default: 4)")
     part.add_argument(
         "--index", nargs="+", type=whole(0), help="samples of the training set, instead of --images"
     )
@@ -185,14 +185,19 @@ def _attention(args: argparse.Namespace, outputs: Any) -> Result:
 
 
 def _cam(args: argparse.Namespace, outputs: Any) -> Result:
-    from mmvisionllama.analysis.class_maps import class_map, plot
+    from mmvisionllama.analysis.class_maps import class_map, plot, require_few
     from mmvisionllama.inference.input_images import open_images
     from mmvisionllama.inference.trained_model import load
+    from mmvisionllama.reports.progress import progress
 
     images = open_images(args.images)
+    require_few(images)
     model = load(args.model, config=args.config, device=args.device)
-    options = dict(method=args.method, wanted=args.wanted, layer=args.layer)
-    maps = [class_map(model, image, **options) for image in images]
+    options, maps = dict(method=args.method, wanted=args.wanted, layer=args.layer), []
+    with progress("images", len(images)) as advance:
+        for image in images:
+            maps.append(class_map(model, image, **options))
+            advance(1)
     rows = [
         (
             x.name,

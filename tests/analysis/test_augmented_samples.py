@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mmvisionllama.analysis.augmented_samples import augmented_samples
@@ -55,7 +54,6 @@ def test_a_seed_decides_the_views_and_the_mixtures() -> None:
         assert sum(view.scores.values()) == pytest.approx(1, abs=1e-5)
         assert 1 <= len(view.scores) <= 2
     assert len(first.plot().axes) >= 4
-    assert torch.get_default_dtype() == torch.float32
 
 
 def test_segmentation_and_detection_keep_their_labels(scenes: Path) -> None:

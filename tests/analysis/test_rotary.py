@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from mmvisionllama.analysis.networks import Network, network_of
 from mmvisionllama.analysis.rotary import plot, rotary_of
@@ -80,4 +79,3 @@ def test_a_model_without_rotary_positions_says_so() -> None:
         rotary_of(network(None))
     with pytest.raises(InputError, match="smaller than a patch"):
         rotary_of(network(dict(type="RoPE2D")), [(4, 64)])
-    assert torch.get_default_dtype() == torch.float32

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,19 @@ def test_a_suffix_or_folder_that_does_not_fit_is_refused(
     for name in ("x.jpg", "folder"):
         assert main("analyze", "rope", CLASSIFIER, "--out", tmp_path / name) == ExitStatus.USER_ERROR
         assert "give the name of a .png file" in capsys.readouterr().err
+
+
+def test_a_library_that_is_missing_is_named_with_its_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    assert main("analyze", "cam", CLASSIFIER, PHOTO, "--out", tmp_path / "x.png") == ExitStatus.USER_ERROR
+    assert "mmvisionllama[analyze]" in capsys.readouterr().err
+
+
+def test_more_images_than_a_picture_shows_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [PHOTO] * 33
+    assert main("analyze", "cam", CLASSIFIER, *given, "--out", tmp_path / "x.png") == ExitStatus.USER_ERROR
+    assert "at most 32 images, got 33" in capsys.readouterr().err

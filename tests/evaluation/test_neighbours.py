@@ -1,5 +1,6 @@
 """Nearest neighbours: separable features, the weights of votes, and none of itself."""
 
+import pytest
 import torch
 from torch.nn.functional import one_hot
 
@@ -9,7 +10,7 @@ from mmvisionllama.evaluation.neighbours import nearest, voted
 LABELS = torch.arange(60) % 3
 
 
-def test_separable_features_are_all_right(monkeypatch: object) -> None:
+def test_separable_features_are_all_right() -> None:
     noise = 0.05 * torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
     features = torch.cat((one_hot(LABELS).float(), torch.zeros(60, 5)), dim=1) + noise
     cosine, which = nearest(features[:40], features[40:], 20)
@@ -20,7 +21,7 @@ def test_separable_features_are_all_right(monkeypatch: object) -> None:
     assert torch.equal(voted(cosine, LABELS[which], 3), LABELS)
 
 
-def test_parts_of_the_images_at_once_give_the_same(monkeypatch: object) -> None:
+def test_parts_of_the_images_at_once_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     features = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     whole = nearest(features, features, 7, same=True)
     monkeypatch.setattr(neighbours, "_CHUNK", 8)
