@@ -29,7 +29,8 @@ FLOORS = (
     ("checks",),
     ("fault_tolerance", "reports", "evaluation"),
     ("training",),
-    ("inference", "experiments", "benchmark", "finetuning", "run_reports"),
+    ("inference",),
+    ("analysis", "experiments", "benchmark", "finetuning", "run_reports"),
     ("cli",),
 )
 # Entry points of ``python -m`` and former places of names stand above all floors.

@@ -11,7 +11,18 @@ from matplotlib.patches import FancyBboxPatch
 from tests.house import ABOVE, FLOORS, MODULES, fingerprint, imports, room_of
 
 INK, LINE, WIDTH = "#22313f", "#8795a1", 17.0
-COLOURS = ("#e8eaed", "#cfe3d6", "#dcecd8", "#e3eef5", "#dfe9f0", "#d8e2ee", "#e9e3f1", "#f2e6d8", "#f5dfcf")
+COLOURS = (
+    "#e8eaed",
+    "#cfe3d6",
+    "#dcecd8",
+    "#e3eef5",
+    "#dfe9f0",
+    "#d8e2ee",
+    "#e9e3f1",
+    "#f2e6d8",
+    "#f6ead6",
+    "#f5dfcf",
+)
 GROUND = "ground"
 
 

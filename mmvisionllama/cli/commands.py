@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "report",
     "compare": "compare",
     "predict": "predict",
+    "analyze": "analyze",
     "demo": "demo",
     "export": "export",
     "publish": "publish",

@@ -12,7 +12,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mmvisionllama compare",
         description="Compare trainings by their work directories, also of runs that are still going or were "
-        "killed: comparison.html (one file that needs no network), comparison.md, and pictures of the curves by step and by time.",
+        "killed: comparison.html (one file that needs no network), comparison.md, "
+        "and pictures of the curves by step and by time.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="work directory of a training")
     parser.add_argument(

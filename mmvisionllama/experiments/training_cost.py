@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmvisionllama.analysis.flops import detector_outputs, flops_of
+from mmvisionllama.analysis.networks import meta_model
 from mmvisionllama.config import load_config
 from mmvisionllama.config.config_files import configs_folder, find_config
 from mmvisionllama.errors import ReproductionError
@@ -114,7 +112,7 @@ def cost_of(config: str) -> TrainingCost:
     A detector sees images of the size of its evaluation, and as many regions as it samples at most.
     """
     cfg = load_config(config)
-    model, x = _model(cfg), torch.empty(_BATCH, *_image_shape(cfg), device="meta")
+    model, x = meta_model(cfg).train(), torch.empty(_BATCH, *_image_shape(cfg), device="meta")
     with FlopCounterMode(display=False) as counter:
         outputs = list(_outputs(cfg, model, x))
         forward = counter.get_total_flops()
@@ -146,17 +144,6 @@ def _images(cfg: Config) -> int:
     if "max_iters" in cfg.train_cfg:
         return cfg.train_cfg.max_iters * cfg.auto_scale_lr.base_batch_size
     return cfg.train_cfg.max_epochs * _EPOCH[cfg.train_dataloader.dataset.type]
-
-
-def _model(cfg: Config) -> nn.Module:
-    written: dict[str, Any] = deepcopy(cfg.model)
-    written.pop("autoencoder", None)
-    init_default_scope(cfg.default_scope)
-    # Swin and Twins read values while they are built, which the meta device has not.
-    reads_values = str(written.get("backbone", {}).get("type")).endswith(("SwinTransformer", "SVT"))
-    with torch.device("cpu" if reads_values else "meta"):
-        model = MODELS.build(written)
-    return revert_sync_batchnorm(model).to("meta").train()
 
 
 def _image_shape(cfg: Config) -> tuple[int, int, int]:
@@ -191,17 +178,9 @@ def _outputs(cfg: Config, model: nn.Module, x: Tensor) -> Iterator[Tensor]:
 
 
 def _outputs_of_detector(model: nn.Module, x: Tensor) -> Iterator[Tensor]:
-    maps = model.extract_feat(x)
-    for some in model.rpn_head(maps):
-        yield from some
-    sampler, heads = model.train_cfg.rcnn.sampler, model.roi_head
-    for head, extractor, share in (
-        (heads.bbox_head, heads.bbox_roi_extractor, 1),
-        (heads.mask_head, heads.mask_roi_extractor, sampler.pos_fraction),
-    ):
-        count, size = int(len(x) * sampler.num * share), extractor.roi_layers[0].output_size
-        found = head(torch.empty(count, maps[0].shape[1], *size, device=x.device, requires_grad=True))
-        yield from found if isinstance(found, tuple) else (found,)
+    sampler = model.train_cfg.rcnn.sampler
+    boxes = len(x) * sampler.num
+    return detector_outputs(model, x, boxes, int(boxes * sampler.pos_fraction))
 
 
 def _flops_of_autoencoder(latent: Tensor) -> tuple[int, int]:
@@ -216,11 +195,4 @@ def _flops_of_autoencoder(latent: Tensor) -> tuple[int, int]:
         )
     sides = [side * 2 ** (len(widths) - 1) for side in latent.shape[2:]]
     image = torch.empty(len(latent), 3, *sides, device="meta")
-    return _flops(lambda: model.encode(image)), _flops(lambda: model.decode(latent))
-
-
-@torch.no_grad()
-def _flops(function: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
+    return flops_of(lambda: model.encode(image)), flops_of(lambda: model.decode(latent))

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from mmvisionllama.errors import DataError
+from mmvisionllama.evaluation.neighbours import nearest, numbered, voted
 from mmvisionllama.finetuning.class_folders import has_class_folders, read_class_folders
 from mmvisionllama.finetuning.found_data import FoundData
+from mmvisionllama.inference.input_images import open_images
+from mmvisionllama.inference.pooled_features import pooled_features
 from mmvisionllama.inference.trained_model import TrainedModel
 
 NEIGHBOURS = 10
@@ -23,14 +25,10 @@ def neighbour_accuracy(
 
     Neighbours are the ``NEIGHBOURS`` images of the largest cosine; each counts by its cosine.
     """
-    names = sorted({*labels})
-    places = torch.tensor([names.index(x) for x in labels])
-    count = min(NEIGHBOURS, len(places))
-    cosine_MN = normalize(held_MD, dim=1) @ normalize(features_ND, dim=1).T
-    best_MK, which_MK = cosine_MN.topk(count, dim=1)
-    votes_MC = torch.zeros(len(held_MD), len(names)).scatter_add_(1, places[which_MK], best_MK)
-    found = [names[i] for i in votes_MC.argmax(dim=1)]
-    return 100 * sum(a == b for a, b in zip(found, held_labels, strict=True)) / len(held_labels)
+    names = sorted({*labels, *held_labels})
+    cosine_MK, which_MK = nearest(features_ND, held_MD, NEIGHBOURS)
+    found_M = voted(cosine_MK, numbered(labels, names)[which_MK], len(names))
+    return 100 * (found_M == numbered(held_labels, names)).double().mean().item()
 
 
 def probe(model: TrainedModel, found: FoundData) -> float | None:
@@ -41,7 +39,7 @@ def probe(model: TrainedModel, found: FoundData) -> float | None:
     parts = [[x.image for x in found.parts[name] if x.image in labels][:_MOST] for name in ("train", "val")]
     if not all(parts):
         return None
-    features = [_features(model, images) for images in parts]
+    features = [torch.cat(list(pooled_features(model, open_images(list(map(str, x)))))) for x in parts]
     named = [[labels[x] for x in images] for images in parts]
     return neighbour_accuracy(features[0], named[0], features[1], named[1])
 
@@ -54,9 +52,3 @@ def _labels_of(root: Path) -> dict[Path, str] | None:
     except DataError:  # folders that are no classes
         return None
     return {x.image: x.label for part in classes.parts.values() for x in part}
-
-
-def _features(model: TrainedModel, images: Sequence[Path]) -> Tensor:
-    """Return the mean over all patches of each image, (N, D)."""
-    (tokens,) = model.features(list(map(str, images)))
-    return tokens.flatten(2).mean(2) if tokens.ndim == 4 else tokens.mean(1)

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmvisionllama.errors import InputError
+from mmvisionllama.inference.attention_weights import weights_by_head
 from mmvisionllama.inference.export_networks import normalisation
 from mmvisionllama.inference.trained_model import TrainedModel
 from mmvisionllama.models import VisionLLaMA
 from mmvisionllama.models.attention import RotaryAttention, SubsampledAttention, WindowAttention
 from mmvisionllama.models.grids import Grid, window_places
 from mmvisionllama.models.rope import Tables
-from mmvisionllama.reports.figures import shown_size
+from mmvisionllama.reports.figures import heat_over, shown_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +41,7 @@ class Rollout:
         figure = Figure(figsize=(3, 3 * shown[1] / shown[0]), dpi=100)
         ax = figure.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
-        rows, columns = (n * side for n, side in zip(self.shares.shape, self.patch, strict=True))
-        ax.imshow(self.image, cmap="gray", extent=(0, width, height, 0))
-        ax.imshow(self.shares, cmap="inferno", alpha=0.65, extent=(0, columns, rows, 0))
-        ax.set(xlim=(0, width), ylim=(height, 0))
+        heat_over(ax, self.image, self.shares, self.patch)
         return figure
 
 
@@ -126,9 +124,4 @@ def mean_attention(attn: RotaryAttention, x: Tensor, hw: Grid, tables: Tables | 
 
 def _mean_over_heads(attn: RotaryAttention, x: Tensor, tables: Tables | None) -> Tensor:
     q_BNAK, k_BNGK, _ = attn.project(x, tables)
-    heads, kv_heads, _ = attn.heads
-    total_BNN = 0.0
-    for head in range(heads):  # one after another: all of them at once take much memory
-        q_BNK, k_BNK = q_BNAK[:, :, head].float(), k_BNGK[:, :, head * kv_heads // heads].float()
-        total_BNN = total_BNN + (q_BNK @ k_BNK.mT * attn.head_dims**-0.5).softmax(dim=-1)
-    return total_BNN / heads
+    return sum(weights_by_head(attn, q_BNAK, k_BNGK)) / attn.heads[0]

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from mmengine.logging import MMLogger
 from torch import Tensor, nn
 
@@ -278,7 +279,7 @@ def _feature_info(backbone: RotaryBackbone) -> list[dict[str, Any]]:
         patch = backbone.patch_embed.projection.kernel_size[0]
         told = dict(num_chs=backbone.embed_dims, reduction=patch)
         return [dict(**told, module=f"blocks.{i}") for i in range(backbone.num_layers)]
-    sides = torch.tensor(STRIDES).cumprod(0).tolist()
+    sides = list(accumulate(STRIDES, mul))  # not a tensor, which the meta device leaves empty
     widths = zip(backbone.embed_dims, sides, strict=True)
     return [dict(num_chs=c, reduction=side, module=f"stages.{i}") for i, (c, side) in enumerate(widths)]
 

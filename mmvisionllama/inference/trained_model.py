@@ -134,22 +134,41 @@ class TrainedModel:
         self._require("classification", "segmentation", "detection", "reconstruction")
         found: list[tuple[Tensor, ...]] = []
         for batch in self._batches(open_images(x, channel_order), batch_size):
-            prepared = []
-            for outcome in map(self._prepared, batch):
-                if isinstance(outcome, InputError):
-                    raise outcome
-                prepared.append(outcome)
-            img = self.module.data_preprocessor(self.preparation.batch(prepared), False)["inputs"]
-            maps = (
-                self.module.backbone(img, mask=None)
-                if self.task == "reconstruction"
-                else self.module.backbone(img)
-            )
-            found.append(tuple(maps) if isinstance(maps, (tuple, list)) else (maps,))
+            maps = self.encode(self.inputs_of(batch)["inputs"])
+            found.append(maps)
         sizes = {tuple(part.shape[1:] for part in parts) for parts in found}
         if len(sizes) != 1:
             raise InputError(f"features of {len(sizes)} sizes cannot be stacked: give images of one size")
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+
+    def inputs_of(self, images: Sequence[InputImage]) -> dict[str, Any]:
+        """Return what the network gets of images: ``inputs`` (B, C, height, width) and ``data_samples``.
+
+        Raises: InputError: for an image that cannot be read, or images that the transforms leave of several
+            sizes, unless the model pads them, as a detector does.
+        """
+        prepared = []
+        for image, outcome in zip(images, map(self._prepared, images), strict=True):
+            if isinstance(outcome, InputError):
+                raise outcome
+            if (
+                prepared
+                and self.task != "detection"
+                and outcome["inputs"].shape != prepared[0]["inputs"].shape
+            ):
+                sizes = [" x ".join(map(str, x["inputs"].shape[1:])) for x in (prepared[0], outcome)]
+                raise InputError(
+                    f"{images[0].name} has {sizes[0]} px after the transforms of the test, {image.name} has "
+                    f"{sizes[1]}: give images of one size, or one at a time"
+                )
+            prepared.append(outcome)
+        return self.module.data_preprocessor(self.preparation.batch(prepared), False)
+
+    def encode(self, img_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """Return what the backbone makes of ``inputs``; that of an MAE sees all patches."""
+        masked = {"mask": None} if self.task == "reconstruction" else {}
+        maps = self.module.backbone(img_BCHW, **masked)
+        return tuple(maps) if isinstance(maps, (tuple, list)) else (maps,)
 
     def sample(
         self,

@@ -220,12 +220,16 @@ class SubsampledAttention(RotaryAttention):
         return rope.tables(position_N2, key_M2, hw=hw, scale=scale)
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        return self.proj(scaled_dot_product(*self.project_map(x, hw, tables), grouped=self.grouped))
+
+    def project_map(self, x: Tensor, hw: Grid, tables: Tables | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Make queries (B, N, A, K) of tokens, and keys and values (B, M, G, K) of their summaries."""
         q_BNAK = self.q(x).unflatten(-1, (self.heads[0], self.head_dims))
         kv_BMGK = self.kv(self._summarise(x, hw)).unflatten(-1, (sum(self.heads[1:]), self.head_dims))
         k_BMGK, v_BMGK = kv_BMGK.split(self.heads[1:], dim=2)
         if tables:
             q_BNAK, k_BMGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BMGK, tables[1])
-        return self.proj(scaled_dot_product(q_BNAK, k_BMGK, v_BMGK, grouped=self.grouped))
+        return q_BNAK, k_BMGK, v_BMGK
 
     def _summarise(self, x: Tensor, hw: Grid) -> Tensor:
         if self.ratio == 1:

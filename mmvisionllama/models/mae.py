@@ -97,7 +97,7 @@ class MAEVisionLLaMA(VisionLLaMA):
             raise ArgumentError(
                 f"the masked encoder was built for {self.train_hw} patches (img_size {self.img_hw}), got {hw}"
             )
-        hidden_BN, restore_BN, kept_BM = self._draw(x)
+        hidden_BN, restore_BN, kept_BM = self.draw_mask(x)
         x = x.gather(1, kept_BM[..., None].expand(-1, -1, x.shape[-1]))
         tables = None
         if self.rope is not None:
@@ -111,8 +111,13 @@ class MAEVisionLLaMA(VisionLLaMA):
     def _unused(self) -> list[nn.Module]:
         return []  # masked, it runs all blocks
 
-    def _draw(self, x_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Shuffle the patches of each image and keep the first ones (MAE, Sec. 3)."""
+    def draw_mask(self, x_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Shuffle the patches of each image and keep the first ones (MAE, Sec. 3).
+
+        Args:
+            x_BND: Patches, of which the number, and the device, are asked.
+        Returns: The mask (B, N), 1 where a patch is hidden; each one's place in the order; the kept ones.
+        """
         order_BN = torch.rand(x_BND.shape[:2], device=x_BND.device).argsort(dim=1)
         restore_BN = order_BN.argsort(dim=1)
         return (restore_BN >= self.num_kept).float(), restore_BN, order_BN[:, : self.num_kept]

@@ -50,12 +50,12 @@ class DetPicturesHook(PicturesHook):
         truth = None
         if "gt_instances" in sample:
             # The ground truth has the size of the model's input, predictions that of the file.
-            truth = _objects(sample.gt_instances, scale / np.asarray(sample.scale_factor), size)
+            truth = objects_of(sample.gt_instances, scale / np.asarray(sample.scale_factor), size)
         return {
             "name": Path(sample.img_path).name,
             "image": mmcv.imresize(image, size, interpolation="area"),
             "truth": truth,
-            "predicted": _objects(found, scale, size),
+            "predicted": objects_of(found, scale, size),
         }
 
     def draw(self, kept: list[dict[str, Any]], metainfo: dict[str, Any]) -> Figure:
@@ -63,11 +63,11 @@ class DetPicturesHook(PicturesHook):
         titles = {"truth": "ground truth", "predicted": f"prediction, scores from {self.score_thr:g}"}
         figure, panels = image_rows(kept, titles, below=0.4)
         for ax, one, key in panels:
-            _draw_objects(ax, one["image"], one[key], metainfo["classes"])
+            draw_objects(ax, one["image"], one[key], metainfo["classes"])
         return figure
 
 
-def _objects(instances: BaseDataElement, scale: NDArray, size: tuple[int, int]) -> dict[str, Any]:
+def objects_of(instances: BaseDataElement, scale: NDArray, size: tuple[int, int]) -> dict[str, Any]:
     """Give boxes (N, 4), labels, scores and masks of objects in the picture's pixels."""
     boxes = instances.bboxes
     boxes = boxes.tensor if hasattr(boxes, "tensor") else boxes
@@ -86,7 +86,8 @@ def _objects(instances: BaseDataElement, scale: NDArray, size: tuple[int, int]) 
     return objects
 
 
-def _draw_objects(ax: Axes, image: NDArray, objects: dict[str, Any], classes: Sequence[str]) -> None:
+def draw_objects(ax: Axes, image: NDArray, objects: dict[str, Any], classes: Sequence[str]) -> None:
+    """Draw an image (RGB, uint8) with what ``objects_of`` gives."""
     colours = matplotlib.colormaps["tab20"](np.arange(_CYCLE))[:, :3]
     picture = image / 255
     for mask, label in zip(objects["masks"] or [], objects["labels"], strict=False):

@@ -37,6 +37,21 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(width * shrink)), max(1, round(height * shrink))
 
 
+def heat_over(ax: Axes, image: NDArray, heat: NDArray, cell: tuple[int, int], alpha: float = 0.65) -> None:
+    """Draw an image below a map of values, from the smallest (dark) to the largest (bright).
+
+    Args:
+        image: (H, W, 3) or (H, W).
+        heat: (rows, columns) of cells, NaN where there is none; the last ones may reach beyond the image.
+        cell: Height and width of a cell in pixels.
+    """
+    height, width = image.shape[:2]
+    rows, columns = (n * side for n, side in zip(heat.shape, cell, strict=True))
+    ax.imshow(image, cmap="gray", extent=(0, width, height, 0))
+    ax.imshow(heat, cmap="inferno", alpha=alpha, extent=(0, columns, rows, 0))
+    ax.set(xlim=(0, width), ylim=(height, 0))
+
+
 def class_bars(ax: Axes, percent: NDArray, title: str) -> None:
     """Draw a horizontal bar for each class, the first at the top."""
     ax.barh(np.arange(len(percent)), percent, height=0.8, color="#4b86c2")

@@ -50,10 +50,13 @@ class SegPicturesHook(PicturesHook):
         titles = {"image": "image", "truth": "ground truth", "predicted": "prediction"}
         figure, panels = image_rows(kept, titles, below=0.25 * -(-len(present) // 4) + 0.6)
         for ax, one, key in panels:
-            picture = one[key] if key == "image" else colours(one[key], palette)
+            picture = one[key] if key == "image" else label_colours(one[key], palette)
             ax.imshow(picture, interpolation="nearest")
         figure.legend(
-            handles=_legend(present, classes, palette), loc="outside lower center", ncols=4, fontsize="small"
+            handles=label_legend(present, classes, palette),
+            loc="outside lower center",
+            ncols=4,
+            fontsize="small",
         )
         return figure
 
@@ -63,8 +66,8 @@ def _labels(pixels: BaseDataElement) -> NDArray:
     return pixels.data.squeeze(0).cpu().numpy().astype(np.uint16)
 
 
-def colours(labels: NDArray, palette: NDArray) -> NDArray:
-    """Return labels (H, W) as an RGB image; those beyond the palette are a grey checkerboard."""
+def label_colours(labels: NDArray, palette: NDArray) -> NDArray:
+    """Return a label map (H, W) as RGB, pixels without a class as a grey checkerboard."""
     rows, columns = np.indices(labels.shape)
     side = max(2, max(labels.shape) // 32)
     checks = np.where((rows // side + columns // side) % 2, 200, 120).astype(np.uint8)
@@ -72,7 +75,8 @@ def colours(labels: NDArray, palette: NDArray) -> NDArray:
     return np.where(known[..., None], palette[np.where(known, labels, 0)], checks[..., None])
 
 
-def _legend(present: list[int], classes: Sequence[str], palette: NDArray) -> list[Patch]:
+def label_legend(present: list[int], classes: Sequence[str], palette: NDArray) -> list[Patch]:
+    """Return what a legend of the labels that occur shows."""
     handles = [Patch(color=palette[x] / 255, label=classes[x]) for x in present if x < len(palette)]
     if any(x >= len(palette) for x in present):
         handles.append(Patch(facecolor="0.78", edgecolor="0.47", hatch="xx", label=_IGNORED))

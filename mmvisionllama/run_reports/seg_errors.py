@@ -14,7 +14,7 @@ from mmvisionllama.errors import EvaluationError
 from mmvisionllama.evaluation.saved_predictions import SavedPredictions
 from mmvisionllama.files import why_no_file
 from mmvisionllama.reports.naming import class_name
-from mmvisionllama.reports.seg_pictures import colours
+from mmvisionllama.reports.seg_pictures import label_colours
 from mmvisionllama.run_reports.pages import Picture, Section, Table, Text
 from mmvisionllama.run_reports.ranked_images import RankedImage
 
@@ -116,7 +116,7 @@ class SegErrors:
         palette = np.asarray(self._saved.facts.get("palette") or _grey(len(self.classes)), np.uint8)
         maps = [_labels(self._saved.folder / image[key]) for key in ("truth", "predicted")]
         coloured = [
-            cv2.resize(colours(x, palette), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            cv2.resize(label_colours(x, palette), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
             for x in maps
         ]
         return np.concatenate([pixels, *coloured])

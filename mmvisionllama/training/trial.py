@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 from mmengine.registry import DATA_SAMPLERS, DATASETS, init_default_scope
+from torch.utils.data import Dataset
 
 from mmvisionllama.checks.data import require_sound_data
 from mmvisionllama.config import RunConfig
@@ -139,6 +140,9 @@ class _Trial:
         for key in ("save_begin", "keep_every"):
             if old.get(key) and not self._is_given(f"{path}.{key}"):
                 new[key] = self._moment(old[key], by_epoch)
+        if new.get("keep_every") and not self._is_given(f"{path}.keep_every") and new["interval"] > 0:
+            times = max(1, round(new["keep_every"] / new["interval"]))  # as the hook asks
+            new["keep_every"] = times * new["interval"]
         return new
 
     def logging(self, old: dict[str, Any]) -> dict[str, Any]:
@@ -174,18 +178,26 @@ class _Trial:
         return any(f"{path}.".startswith(f"{given}.") for given in self._given)
 
 
+def built_dataset(cfg: ConfigDict, loader: str) -> Dataset:
+    """Build the data set of a data loader of a config.
+
+    Raises: ConfigError: if it cannot be used.
+    """
+    init_default_scope(cfg.get("default_scope", "mmengine"))
+    try:
+        return DATASETS.build(cfg[loader].dataset)
+    except Exception:
+        require_sound_data(cfg, loader)  # says what is wrong, if it knows
+        raise
+
+
 def steps_of_epoch(cfg: ConfigDict) -> int:
     """Return the optimizer steps of an epoch over all processes; this reads the list of the data set.
 
     Raises: ConfigError: if the data set cannot be used.
     """
-    init_default_scope(cfg.get("default_scope", "mmengine"))
     loader, processes = cfg.train_dataloader, processes_of(os.environ) if cfg.launcher != "none" else 1
-    try:
-        dataset = DATASETS.build(loader.dataset)
-    except Exception:
-        require_sound_data(cfg, "train_dataloader")  # says what is wrong, if it knows
-        raise
+    dataset = built_dataset(cfg, "train_dataloader")
     drawn = dataset
     if loader.get("sampler") is not None:
         drawn = DATA_SAMPLERS.build(loader.sampler, default_args=dict(dataset=dataset, seed=0))

@@ -23,16 +23,18 @@ ZERO_TAKEN = {
     "--classes",
     "--overlap",
     "--ignore-label",
+    "--index",
 }
 
 
-def numeric() -> Iterator[tuple[str, argparse.Action]]:
-    """Find the options of all commands that make numbers of texts."""
+def numeric() -> Iterator[tuple[argparse.ArgumentParser, str, argparse.Action]]:
+    """Find the options of all commands, and of their parts, that make numbers of texts."""
     for command in COMMANDS.values():
-        for parser in with_parts(parser_of(command)):
+        whole = parser_of(command)
+        for parser in with_parts(whole):
             for action in parser._actions:
                 if action.type is not None and is_number(action.type):
-                    yield command, action
+                    yield parser, command + parser.prog.removeprefix(whole.prog), action
 
 
 def with_parts(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -54,17 +56,28 @@ OPTIONS = list(numeric())
 
 
 def test_all_commands_with_numbers_are_found() -> None:
-    found = {f"{command} {x.option_strings[0]}" for command, x in OPTIONS}
+    found = {f"{command} {x.option_strings[0]}" for _, command, x in OPTIONS}
     assert len(found) == len(OPTIONS) >= 30
-    assert {"train --steps", "test --seed", "reproduce --tflops", "benchmark --size"} <= found
-    assert {x for _, action in OPTIONS for x in action.option_strings} >= ZERO_TAKEN
+    assert {
+        "train --steps",
+        "test --seed",
+        "reproduce --tflops",
+        "benchmark --size",
+        "analyze knn --k",
+    } <= found
+    assert {x for _, _, action in OPTIONS for x in action.option_strings} >= ZERO_TAKEN
 
 
-@pytest.mark.parametrize(("command", "action"), OPTIONS, ids=[f"{x} {y.dest}" for x, y in OPTIONS])
+@pytest.mark.parametrize(
+    ("parser", "command", "action"), OPTIONS, ids=[f"{x} {y.dest}" for _, x, y in OPTIONS]
+)
 def test_a_number_outside_its_range_is_refused_with_option_value_and_range(
-    command: str, action: argparse.Action, capsys: pytest.CaptureFixture[str]
+    parser: argparse.ArgumentParser,
+    command: str,
+    action: argparse.Action,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parser, (option,) = parser_of(command), action.option_strings
+    (option,) = action.option_strings
     for text in (*WRONG, *([] if option in ZERO_TAKEN else ["0"])):
         with pytest.raises(SystemExit) as ended:
             parser.parse_args([f"{option}={text}"])

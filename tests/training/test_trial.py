@@ -121,6 +121,13 @@ def test_validation_saving_and_averages_follow() -> None:
     assert cfg.default_hooks.logger.interval <= 25
 
 
+def test_checkpoints_that_are_kept_are_some_of_those_that_are_saved() -> None:
+    config = read_config(REPOSITORY / "configs" / "gen" / "sit_visionllama_small_p2_in1k_256.py")
+    make_trial(config, 30)
+    hook = config.cfg.default_hooks.checkpoint
+    assert hook.keep_every > 0 == hook.keep_every % hook.interval
+
+
 def test_what_the_command_line_gives_stays_as_it_is() -> None:
     config = toy(**{"train_cfg.val_interval": 2, "default_hooks.checkpoint.interval": 1})
     make_trial(config, 2)
