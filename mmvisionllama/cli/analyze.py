@@ -115,7 +115,10 @@ def _add(
 ) -> argparse.ArgumentParser:
     part = whats.add_parser(what, help=does, description=f"{does[0].upper()}{does[1:]}.")
     part.add_argument(name, help=told)
-    part.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture")
+    picture = Path(f"{what}.png")
+    part.add_argument(
+        "--out", type=Path, default=picture, metavar="FILE.png", help="the picture (default: %(default)s)"
+    )
     part.add_argument("--json", type=Path, metavar="FILE.json", help="write the numbers, too")
     part.add_argument("--overwrite", action="store_true", help="replace files that are there")
     return part
