@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmvisionllama.checkpoint import kept_model, read_checkpoint
 from mmvisionllama.errors import ArgumentError, CheckpointError
 from mmvisionllama.inference.model_factory import list_models
@@ -39,7 +41,9 @@ class Backbone:
 
     @property
     def is_tiny(self) -> bool:
-        return self.model.endswith("_tiny")
+        """Whether no layer is wider than those of the tiny model, also of a size without a name."""
+        tiny = (PYRAMID_ARCHS if self.is_pyramid else PLAIN_ARCHS)["tiny"]
+        return np.max(self.sizes["embed_dims"]) <= np.max(tiny["embed_dims"])
 
     @property
     def type(self) -> str:

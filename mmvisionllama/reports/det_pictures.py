@@ -40,7 +40,11 @@ class DetPicturesHook(PicturesHook):
     def keep(
         self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None
     ) -> dict[str, Any]:
-        """Return name, image (RGB) and objects, at most 512 pixels on the longer side."""
+        """Return name, image (RGB) and objects, at most 512 pixels on the longer side.
+
+        Ground truth and predictions have the size of the file: as in the hosts' own pipelines of a test,
+        annotations are loaded after the image is resized.
+        """
         self.require(sample, "pred_instances")
         image = mmcv.imread(sample.img_path, channel_order="rgb")
         size = shown_size(*image.shape[:2])
@@ -49,8 +53,7 @@ class DetPicturesHook(PicturesHook):
         scale = np.divide(size, image.shape[1::-1])
         truth = None
         if "gt_instances" in sample:
-            # The ground truth has the size of the model's input, predictions that of the file.
-            truth = objects_of(sample.gt_instances, scale / np.asarray(sample.scale_factor), size)
+            truth = objects_of(sample.gt_instances, scale, size)
         return {
             "name": Path(sample.img_path).name,
             "image": mmcv.imresize(image, size, interpolation="area"),

@@ -159,3 +159,10 @@ def test_minutes_are_turned_into_epochs_of_steps_and_validations() -> None:
     assert fit_minutes(recipe, 1000, 10, run(0.1)).epochs == 54  # of 540 s, 10 s each
     assert fit_minutes(recipe, 1000, 10, run(0.1, val=1.0)).epochs == 44  # 100 s less
     assert fit_minutes(recipe, 1000, 0.01, run(0.1)).epochs == 1
+
+
+def test_a_start_without_a_named_size_has_the_heads_of_tiny_models_if_it_is_no_wider() -> None:
+    narrow = choose_backbone(None, "pyramid-visionllama-tiny-maskrcnn-digitscenes-narrow", "")
+    assert (narrow.model, narrow.is_tiny) == ("pyramid_visionllama_own", True)
+    wide = replace(narrow, arch={**narrow.arch, "embed_dims": (64, 128, 256, 512)})
+    assert not wide.is_tiny

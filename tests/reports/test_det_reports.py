@@ -31,9 +31,9 @@ def sample(tmp_path: Path) -> DetDataSample:
         masks=masks,
     )
     truth = InstanceData(
-        bboxes=torch.tensor([[10.0, 10, 30, 30]]),
+        bboxes=torch.tensor([[5.0, 5, 15, 15]]),
         labels=torch.tensor([0]),
-        masks=BitmapMasks(np.pad(np.ones((1, 20, 20), np.uint8), ((0, 0), (10, 10), (10, 50))), 40, 80),
+        masks=BitmapMasks(np.pad(np.ones((1, 10, 10), np.uint8), ((0, 0), (5, 5), (5, 25))), 20, 40),
     )
     meta = dict(img_path=str(tmp_path / "image.png"), ori_shape=(20, 40), scale_factor=(2.0, 2.0))
     return DetDataSample(pred_instances=predicted, gt_instances=truth, metainfo=meta)
