@@ -27,6 +27,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--measure", metavar="CONFIG", help="test these weights by this config, for the metrics of the card"
     )
     parser.add_argument("--command", help="what trained the model, for the card")
+    parser.add_argument(
+        "--zoo",
+        type=Path,
+        metavar="FILE.json",
+        help="add a row to this file, and to the table in the .md beside it",
+    )
     return parser
 
 

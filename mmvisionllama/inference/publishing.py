@@ -21,13 +21,14 @@ from mmvisionllama import __version__
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.checkpoint.kept_config import WEIGHTS, kept_settings
 from mmvisionllama.config import data_root_base
-from mmvisionllama.config.config_files import commit, find_config
+from mmvisionllama.config.config_files import checkout, commit, configs_folder, find_config
 from mmvisionllama.errors import CheckpointError, InputError
 from mmvisionllama.files import as_json, read_json, sha256_of
 from mmvisionllama.inference.model_card import Card
 from mmvisionllama.inference.published_files import CARD, CONFIG, EXAMPLE, LIBRARY, LOG, described
 from mmvisionllama.inference.sources import checkpoint_file
 from mmvisionllama.inference.trained_model import TrainedModel, load
+from mmvisionllama.inference.zoo import Row, enter, require_zoo
 from mmvisionllama.reports.summary import SUMMARY
 from mmvisionllama.suggestions import did_you_mean
 from mmvisionllama.training.launch import test
@@ -48,6 +49,7 @@ def publish(
     dtype: str | None = None,
     measure: str | Path | None = None,
     command: str | None = None,
+    zoo: str | Path | None = None,
 ) -> Path:
     """Publish a trained model as a folder: weights, ``config.json``, card, log, example picture.
 
@@ -66,6 +68,7 @@ def publish(
         measure: A config whose test says what the card tells of these weights. Without it the card has the
             metrics of the training's validation, and of rounded weights none.
         command: That trained the model, for the card.
+        zoo: A file that gets a row of this model, in the place of one of its name; see ``zoo.enter``.
     Returns: The folder.
 
     Raises:
@@ -78,6 +81,8 @@ def publish(
         raise InputError(f"--dtype {dtype}: expected {', '.join(DTYPES)}.{did_you_mean(str(dtype), DTYPES)}")
     if measure is not None:
         find_config(measure)  # says now if there is none
+    if zoo is not None:
+        require_zoo(Path(zoo))
     out = Path(out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already: give a folder that is new or empty")
@@ -116,9 +121,28 @@ def publish(
             )
             (temporary / CARD).write_text(card.text())
             _require_same(model, load(temporary, device="cpu"))
+        if zoo is not None:
+            enter(Path(zoo), _row(card, out))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{out} cannot be written: {getattr(error, 'strerror', None) or error}") from error
     return out
+
+
+def _row(card: Card, out: Path) -> Row:
+    root, folder = checkout(), out.absolute()
+    name = card.recipe.get("config")
+    shipped = [x for x in configs_folder().rglob(f"{name}.py") if name and "_base_" not in x.parts]
+    return Row(
+        name=card.name,
+        task=card.task,
+        data=card.data,
+        config=f"configs/{shipped[0].relative_to(configs_folder())}" if len(shipped) == 1 else name,
+        metrics=card.metrics,
+        measured_by=card.measured_by,
+        folder=str(folder.relative_to(root)) if root and folder.is_relative_to(root) else folder.name,
+        log=(out / LOG).is_file(),
+        sha256=card.sha256,
+    )
 
 
 @contextmanager
