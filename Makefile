@@ -6,7 +6,7 @@ TEST = $(VENV_PYTHON) -m pytest -n $(TEST_PROCESSES) --dist loadfile
 DEMO := visionllama_tiny_upernet_digitscenes
 VENV_PYTHON := .venv/bin/python
 
-.PHONY: help setup repair test test-quick check-wheel format demo doctor clean distclean
+.PHONY: help setup repair test test-quick docs check-docs check-wheel format demo doctor clean distclean
 
 help: ## list what make can do (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,13 @@ test-quick: setup ## lint, and the tests that mirror the files changed since mai
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m ruff format --check .
 	@tests=$$($(VENV_PYTHON) -m tests.scheduling) && echo "$$tests" && $(TEST) -m "not slow" $$tests
+
+docs: setup ## build the site of the documents into site/, strictly and without network (20 s)
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict
+	@echo "Site: site/index.html"
+
+check-docs: docs ## build the site, run every tutorial and every notebook (4 min on 2 quiet cores)
+	@$(VENV_PYTHON) -m pytest -n 2 tests/check_documents.py
 
 check-wheel: setup ## build the wheel and try it in an empty environment (minutes, needs the package registry)
 	@$(VENV_PYTHON) -m pytest tests/check_wheel.py

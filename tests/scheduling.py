@@ -50,7 +50,7 @@ def mirrors_of(changed: Iterable[str]) -> list[str]:
 
     A test file stands for itself, another Python file of the package or of the tests for
     ``tests/<room>/test_<its name>*.py`` or, if there is none, for all of its room, a file below ``tools/`` or
-    ``configs/`` for the tests of all of them.
+    ``configs/`` for the tests of all of them, a document for those of all documents.
     """
     return sorted({ALWAYS, *(str(test) for file in changed for test in _mirror(Path(file)))})
 
@@ -62,7 +62,9 @@ def _mirror(file: Path) -> list[Path]:
     if top in ("mmvisionllama", "tests") and file.suffix == ".py":
         room = Path("tests", *inside[:-1])
         return _tests_in(room, f"test_{file.stem}*.py") or _tests_in(room)
-    return _tests_in(Path("tests", top)) if top in ("configs", "tools") else []
+    if file.suffix == ".md":
+        top = "docs"
+    return _tests_in(Path("tests", top)) if top in ("configs", "docs", "tools") else []
 
 
 def _tests_in(room: Path, pattern: str = "test_*.py") -> list[Path]:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from mmvisionllama.inference.hub import push
 from mmvisionllama.inference.published_files import described, settings_of
 from mmvisionllama.inference.publishing import publish
 from mmvisionllama.inference.trained_model import TrainedModel, load
+from mmvisionllama.inference.zoo import BEGIN, END, enter, require_zoo, rows_in
+from tests.house import ROOT
 from tests.inference.hub_server import HubServer, hub_server
 from tests.inference.models import CONFIGS, FOLDERS, assert_equal, config_of
 from tests.tools.commands import main
@@ -50,7 +53,18 @@ def test_weights_in_half_precision_are_measured_as_such_and_computed_in_float32(
     checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     checkpoint = checkpoints["reconstruction"]
-    folder = publish(checkpoint, tmp_path / "a", dtype="float16", measure=config_of(checkpoint), command="x")
+    zoo = tmp_path / "zoo.json"
+    zoo.with_suffix(".md").write_text(f"# Mine\n\n{BEGIN}\n{END}\n\nThe end.\n")
+    measured = dict(measure=config_of(checkpoint), command="x", name="mine", zoo=zoo)
+    folder = publish(checkpoint, tmp_path / "a", dtype="float16", **measured)
+    (row,) = rows_in(zoo)
+    assert (row.name, row.folder, row.sha256) == ("mine", "a", sha256_of(folder / "model.safetensors"))
+    assert row.metrics == {
+        x.metric_type: x.metric_value for x in ModelCard.load(folder / "README.md").data.eval_results
+    }
+    page = zoo.with_suffix(".md").read_text()
+    assert page.startswith("# Mine") and page.endswith("The end.\n")
+    assert f"| measured here: test of {row.config} |" in page
     ours = read_checkpoint(checkpoint)
     ours["state_dict"] = {name: x.half().float() for name, x in ours["state_dict"].items()}
     torch.save(ours, tmp_path / "rounded.pth")
@@ -192,3 +206,35 @@ def test_what_the_hub_does_not_have_is_said_in_one_line(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointError, match=r"not in the cache.*`hf download me/other`"):
         load("hf:me/other")
+
+
+def test_a_row_of_the_zoo_takes_the_place_of_one_of_its_name(tmp_path: Path) -> None:
+    zoo = tmp_path / "zoo.json"
+    rows = rows_in(ROOT / "docs" / "zoo.json")
+    for row in (*rows, replace(rows[0], sha256="0" * 64)):
+        enter(zoo, row)
+    assert rows_in(zoo) == [replace(rows[0], sha256="0" * 64), *rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "page", "told"),
+    [
+        ("zoo.txt", None, None, "give a .json file, e.g. .*zoo.json"),
+        ("zoo.json", "[1]", None, "no file that publish --zoo has written"),
+        ("zoo.json", '{"a": {"task": "x"}}', None, "no file that publish --zoo has written"),
+        ("zoo.json", None, "# A page", "has no place for the table; put in two lines, <!-- zoo"),
+    ],
+)
+def test_a_zoo_that_cannot_take_a_row_is_refused_before_any_work(
+    name: str, content: str | None, page: str | None, told: str, tmp_path: Path
+) -> None:
+    zoo = tmp_path / name
+    for path, text in ((zoo, content), (zoo.with_suffix(".md"), page)):
+        if text is not None:
+            path.write_text(text)
+    before = {x: x.read_text() for x in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=told):
+        require_zoo(zoo)
+    with pytest.raises(InputError, match=told):
+        publish("visionllama-tiny-digitscenes", tmp_path / "out", zoo=zoo)
+    assert {x: x.read_text() for x in tmp_path.iterdir()} == before
