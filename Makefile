@@ -29,7 +29,7 @@ test-quick: setup ## lint, and the tests that mirror the files changed since mai
 
 docs: setup ## build the site of the documents into site/, strictly and without network (20 s)
 	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict
-	@echo "Site: site/index.html"
+	@echo "Site: site/index.html; with its search: $(VENV_PYTHON) -m http.server -d site"
 
 check-docs: docs ## build the site, run every tutorial and every notebook (4 min on 2 quiet cores)
 	@$(VENV_PYTHON) -m pytest -n 2 tests/check_documents.py

@@ -12,7 +12,7 @@ from mmvisionllama.files import atomic_path, read_json, write_json
 from mmvisionllama.inference.published_files import LOG
 
 BEGIN, END = "<!-- zoo: written by publish --zoo -->", "<!-- end of zoo -->"
-_HEAD = ("name", "task", "data", "config", "result", "which is", "log", "SHA-256")
+_HEAD = ("name", "task", "data", "files", "result", "which is", "SHA-256")
 _DIGITS = 16  # of a hash, in the table; the file has all
 
 
@@ -89,15 +89,21 @@ def with_table(text: str, rows: Sequence[Row], page: Path) -> str:
 def _table(rows: Sequence[Row], page: Path) -> str:
     lines = [_line(_HEAD), _line(("---",) * len(_HEAD))]
     for row in rows:
-        numbers = ", ".join(f"{name} {value:g}" for name, value in row.metrics.items()) or "none"
-        told = f"measured here: {row.measured_by}" if row.metrics else "not measured"
-        log = _link("log", f"{row.folder}/{LOG}", page) if row.log else "none"
-        config = _link(Path(row.config).stem, row.config, page) if row.config else "not known"
-        cells = (row.task, row.data or "not known", config, numbers, told, log)
-        lines.append(_line((f"`{row.name}`", *cells, f"`{row.sha256[:_DIGITS]}...`")))
+        numbers = "<br>".join(f"{name} {value:g}" for name, value in row.metrics.items()) or "none"
+        links = {"config": row.config, "log": f"{row.folder}/{LOG}" if row.log else None}
+        files = ", ".join(_link(name, path, page) for name, path in links.items() if path)
+        cells = (
+            row.task,
+            row.data or "not known",
+            files,
+            numbers,
+            _told(row),
+            f"`{row.sha256[:_DIGITS]}...`",
+        )
+        lines.append(_line((f"`{row.name}`", *cells)))
     for name, release in RELEASED.items():
         task = "reconstruction" if release.family == "mae" else "classification"
-        config = _link(Path(release.config).stem, release.config, page)
+        config = _link("config", release.config, page)
         cells = (
             task,
             "ImageNet-1K",
@@ -109,6 +115,13 @@ def _table(rows: Sequence[Row], page: Path) -> str:
         )
         lines.append(_line((f"`{name}`", *cells)))
     return "\n".join(lines)
+
+
+def _told(row: Row) -> str:
+    if not row.metrics:
+        return "not measured"
+    own = row.config is not None and row.measured_by == f"test of {Path(row.config).stem}"
+    return f"measured here: {'test of its config' if own else row.measured_by}"
 
 
 def _link(text: str, path: str, page: Path) -> str:

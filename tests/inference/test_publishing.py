@@ -64,7 +64,7 @@ def test_weights_in_half_precision_are_measured_as_such_and_computed_in_float32(
     }
     page = zoo.with_suffix(".md").read_text()
     assert page.startswith("# Mine") and page.endswith("The end.\n")
-    assert f"| measured here: test of {row.config} |" in page
+    assert "| measured here: test of its config |" in page
     ours = read_checkpoint(checkpoint)
     ours["state_dict"] = {name: x.half().float() for name, x in ours["state_dict"].items()}
     torch.save(ours, tmp_path / "rounded.pth")
