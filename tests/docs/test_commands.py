@@ -1,6 +1,7 @@
 """Every command line in the documents is understood: commands, options, configs, files, targets of make."""
 
 import argparse
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -163,7 +164,20 @@ def _understand(text: str) -> None:
     if arguments and not all(PLACEHOLDER.fullmatch(x) for x in arguments):
         args = [x for x in arguments if x != "..."]
         if "--help" not in args and "-h" not in args:
-            lenient(command).parse_args(args)
+            _parse(lenient(command), args)
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Parse what stands for any of the parser's own commands as the first of them that takes it."""
+    own = next((x.choices for x in parser._actions if isinstance(x, argparse._SubParsersAction)), None)
+    if own is None or not PLACEHOLDER.fullmatch(arguments[0]):
+        parser.parse_args(arguments)
+        return
+    for name in own:
+        with contextlib.suppress(SystemExit):
+            parser.parse_args([name, *arguments[1:]])
+            return
+    raise AssertionError(f"none of {', '.join(own)} takes this")
 
 
 def test_there_are_commands_of_every_kind() -> None:
