@@ -27,11 +27,11 @@ test-quick: setup ## lint, and the tests that mirror the files changed since mai
 	@$(VENV_PYTHON) -m ruff format --check .
 	@tests=$$($(VENV_PYTHON) -m tests.scheduling) && echo "$$tests" && $(TEST) -m "not slow" $$tests
 
-docs: setup ## build the site of the documents into site/, strictly and without network (20 s)
+docs: setup ## build the site of the documents into site/, strictly and without network (half a minute)
 	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict
 	@echo "Site: site/index.html; with its search: $(VENV_PYTHON) -m http.server -d site"
 
-check-docs: docs ## build the site, run every tutorial and every notebook (4 min on 2 quiet cores)
+check-docs: docs ## build the site, run every tutorial and every notebook (4 minutes of processor time)
 	@$(VENV_PYTHON) -m pytest -n 2 tests/check_documents.py
 
 check-wheel: setup ## build the wheel and try it in an empty environment (minutes, needs the package registry)
