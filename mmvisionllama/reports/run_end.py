@@ -54,7 +54,7 @@ class RunEndHook(Hook):
         screen_of(runner.logger).say(metrics_table("Validation", columns))
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook):
-                hook.show_classes(runner, runner.val_dataloader.dataset)
+                hook.show_classes(runner)
 
     def _pictures(self, runner: Runner) -> Iterator[str]:
         files = sorted(Path(runner.work_dir).rglob("*.png"))

@@ -3,7 +3,7 @@
 import math
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,15 +14,16 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from rich.text import Text
 
-from mmvisionllama.host_internals import keep_class_scores
+from mmvisionllama.reports.class_results import ClassResults
 from mmvisionllama.reports.progress import Bar, Lines, Status, display
 from mmvisionllama.reports.screen import screen_of
 from mmvisionllama.reports.start_report import images_of_step
 from mmvisionllama.reports.summary import best_of
-from mmvisionllama.reports.tables import metrics_table, scalars_of, show_class_results
+from mmvisionllama.reports.tables import class_table, metrics_table, scalars_of
 
 _WINDOW = 20  # iterations that loss and times are means of
 LONG_SECONDS = 20.0  # seconds after which it is worth saying what a run does
+_MOST_CLASSES = 200  # whose results are shown
 _NAMES = {"val": "validation", "test": "test"}
 
 
@@ -40,7 +41,7 @@ class ProgressHook(Hook):
         self._moved = time.monotonic()
         self._began = self._eval_seconds = 0.0
         self._metrics: dict[str, float] = {}
-        self._class_scores: dict[str, Sequence[float]] = {}
+        self._classes = ClassResults()
 
     @contextmanager
     def shown(self, runner: Runner) -> Iterator[None]:
@@ -82,8 +83,7 @@ class ProgressHook(Hook):
         if mode == "train":
             return
         self._mode, self._left_at, self._done, self._began = mode, self._done, 0, self._moved
-        for metric in runner.built_loops[mode].evaluator.metrics:
-            keep_class_scores(metric, self._class_scores)
+        self._classes.follow(runner.built_loops[mode].evaluator)
         self._announce()
 
     def _after_iter(
@@ -109,13 +109,13 @@ class ProgressHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if is_main_process():
             screen_of(runner.logger).say(metrics_table("Test", {"result": scalars_of(metrics)}))
-            self.show_classes(runner, runner.test_dataloader.dataset)
+            self.show_classes(runner)
 
-    def show_classes(self, runner: Runner, dataset: Any) -> None:
-        """Show the results of each class, as far as the metric of the last evaluation tells them."""
-        if self._class_scores:
-            classes = dataset.metainfo.get("classes")
-            show_class_results(runner, "Each class", classes, self._class_scores)
+    def show_classes(self, runner: Runner) -> None:
+        """Show the results of each class of the last evaluation, unless there are hundreds."""
+        found = self._classes.found
+        if found and max(map(len, found.values())) <= _MOST_CLASSES:
+            screen_of(runner.logger).say(class_table("Each class", self._classes.classes, found))
 
     def _announce(self) -> None:
         if self._display is not None:
