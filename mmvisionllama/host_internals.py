@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook, IterTimerHook
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import CheckpointLoader, Runner
@@ -206,6 +206,13 @@ def uses_part(dataset: BaseDataset) -> bool:
 def shortened_dataset(dataset: Dataset) -> Dataset:
     """Return the data set inside the one that mmengine makes for ``num_batch_per_epoch``."""
     return dataset._dataset
+
+
+def not_timed(hooks: Iterable[Hook], seconds: float) -> None:
+    """Leave what has just taken so long out of the time of the present iteration, and of its data."""
+    for hook in hooks:
+        if isinstance(hook, IterTimerHook):
+            hook.t += seconds
 
 
 def tell_class_scores(metric: BaseMetric, told: Callable[[dict[str, NDArray]], None]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmvisionllama.errors import LaunchError, TrainingEnded
 from mmvisionllama.host_internals import end_workers
-from mmvisionllama.reports.run_progress import peak_memory
+from mmvisionllama.reports.speed import peak_memory
 from mmvisionllama.runner_parts import averages, optim_wrappers, unwrapped
 from mmvisionllama.suggestions import shortened
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
 from mmvisionllama.checks.schedules import ScheduleCheckHook
 from mmvisionllama.fault_tolerance.nan_guard import NanGuardHook
 from mmvisionllama.fault_tolerance.stopping import StopHook
+from mmvisionllama.reports.flops import FlopsHook
 from mmvisionllama.reports.run_end import RunEndHook
 from mmvisionllama.reports.run_progress import ProgressHook
 from mmvisionllama.reports.start_report import StartReportHook
@@ -69,6 +71,10 @@ HOOKS = (
     HookEntry(
         "ScheduleCheckHook", "VERY_HIGH", "holds schedules in epochs against the length in iterations",
         "training", make=lambda runner: ScheduleCheckHook(),
+    ),
+    HookEntry(
+        "FlopsHook", "ABOVE_NORMAL", "counts the FLOPs of a step once, for the MFU", "training", "on a GPU",
+        make=lambda runner: FlopsHook() if torch.cuda.is_available() else None,
     ),
     HookEntry("IterTimerHook", "NORMAL", "times steps and data loading", "default"),
     HookEntry("DistSamplerSeedHook", "NORMAL", "shuffles anew for every epoch", "default"),
