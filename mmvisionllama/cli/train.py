@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmvisionllama.cli.common import add_run_options, command
+from mmvisionllama.cli.common import add_run_options, add_track_option, command
 from mmvisionllama.cli.numbers import whole
 
 
@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="a short trial of the recipe: N steps in all; schedules, warm-up, validation and saving follow",
     )
+    add_track_option(parser)
     add_run_options(parser, "training")
     return parser
 

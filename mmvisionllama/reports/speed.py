@@ -82,7 +82,7 @@ def waiting_hint(mode: str, workers: int) -> str:
     """
     cores = len(os.sched_getaffinity(0))
     if workers < cores:
-        return f"raise {mode}_dataloader.num_workers, now {workers}; {cores} cores"
+        return f"raise {mode}_dataloader.num_workers, now {workers}"
     return f"all {cores} cores load already: smaller images, fewer transforms"
 
 

@@ -19,6 +19,7 @@ from mmvisionllama.reports.flops import FlopsHook
 from mmvisionllama.reports.run_end import RunEndHook
 from mmvisionllama.reports.run_progress import ProgressHook
 from mmvisionllama.reports.start_report import StartReportHook
+from mmvisionllama.reports.tracking import TrackingHook
 from mmvisionllama.training.accumulation import AccumulationHook, accumulation_of
 from mmvisionllama.training.distributed import MeanLossHook
 from mmvisionllama.training.dry_run import DryRunHook
@@ -52,6 +53,10 @@ def _mean_loss(runner: Runner) -> Hook | None:
 def _accumulation(runner: Runner) -> Hook | None:
     batches = accumulation_of(runner)
     return AccumulationHook(batches) if batches > 1 else None
+
+
+def _tracking(runner: Runner) -> Hook | None:
+    return TrackingHook(runner.cfg.track) if runner.cfg.get("track") else None
 
 
 def _nan_guard(runner: Runner) -> Hook | None:
@@ -92,6 +97,10 @@ HOOKS = (
     HookEntry(
         "NanGuardHook", "BELOW_NORMAL", "skips steps with NaN; after too many, goes back to a checkpoint",
         "runner", "unless the config has one", _nan_guard,
+    ),
+    HookEntry(
+        "TrackingHook", "BELOW_NORMAL", "sends scalars, pictures and the config to trackers", "training",
+        "if `track` of the config names some", _tracking,
     ),
     HookEntry("ParamSchedulerHook", "LOW", "steps the schedules", "default"),
     HookEntry(

@@ -32,6 +32,7 @@ from mmvisionllama.reports.report_hook import validations
 from mmvisionllama.reports.run_progress import progress_shown
 from mmvisionllama.reports.screen import screen_of, shown
 from mmvisionllama.reports.summary import interruption_recorded, mark_killed
+from mmvisionllama.reports.tracking import tracked, trackers_with
 from mmvisionllama.training.checkpoint_hook import require_resumable
 from mmvisionllama.training.distributed import (
     fit_to_cpu,
@@ -81,6 +82,7 @@ def train(
     global_batch: int | None = None,
     steps: int | None = None,
     dry_run: bool = False,
+    track: str | Sequence[str] | None = None,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = "none",
     verbose: bool = False,
@@ -95,6 +97,7 @@ def train(
         global_batch: Images of an optimizer step over all processes; the learning rate follows.
         steps: Make a short trial of the recipe, see ``make_trial``.
         dry_run: Make a few steps, report memory and time of the whole training, and leave nothing behind.
+        track: ``tensorboard``, ``wandb``, ``mlflow``, or several, beside those that the config names.
         launcher: What started this process: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
         verbose: Show all that the log file gets on the screen too, see ``reports.screen``.
     Returns: The metrics of the last validation, none if there was none.
@@ -115,6 +118,8 @@ def train(
                 notes.append(take_global_batch(cfg, global_batch))
         if steps is not None:
             notes.append(make_trial(run, steps))
+        if track is not None:
+            run.set("track", trackers_with(run.cfg.get("track"), track), "--track")
         require_resumable(run.cfg)
         processes = 1 if launcher == "none" else processes_of(os.environ)
         share_batch(run.cfg, processes)
@@ -128,6 +133,7 @@ def train(
                     notes += chosen
                 if folder is not None:
                     run.set("work_dir", str(folder), "--dry-run")
+                    run.set("track", None, "--dry-run")
                 else:
                     claim = partial(_claim, run.cfg, held, takes_over=takes_over)
                 check = partial(check_training, processes=processes)
@@ -153,6 +159,7 @@ def measure(config: str | Path, *, cfg_options: dict[str, Any] | None = None) ->
     with shown(verbose=False, first=True), temporary_work_dir() as folder:
         start = dict(launcher="none", work_dir=folder, seed=None, compile=False)
         run = _read(config, options, TRAINING_SECTIONS, **start)
+        run.set("track", None, "a measurement")
         share_batch(run.cfg, 1)
         with _start_watched(run.cfg):
             runner = _start(run, "training", check_training, [])
@@ -262,7 +269,7 @@ def _start_watched(cfg: Config) -> AbstractContextManager[None]:
 def _train_or_go_back(runner: ResumableRunner) -> Path | None:
     """Train to the end, or return the checkpoint that the NaN guard wants to go on from."""
     try:
-        with interruption_recorded(runner), progress_shown(runner):
+        with interruption_recorded(runner), progress_shown(runner), tracked(runner):
             runner.train()
     except GoBack as fault:
         return fault.checkpoint

@@ -93,11 +93,9 @@ def runner_with(seconds: float, data: float, workers: int, **info: float) -> Sim
 def test_waiting_for_data_names_what_to_change_from_a_tenth_on() -> None:
     assert speed_of(runner_with(0.5, 0.05, 0), "train").facts() == ["32 images/s", "10 % waiting for data"]
     slow = speed_of(runner_with(0.5, 0.1, 0), "train")
-    cores = len(os.sched_getaffinity(0))
-    hint = f"raise train_dataloader.num_workers, now 0; {cores} cores"
-    assert slow.facts()[1] == f"20 % waiting for data ({hint})"
+    assert slow.facts()[1] == "20 % waiting for data (raise train_dataloader.num_workers, now 0)"
     assert slow.scalars() == {"images_per_second": 32, "waiting_percent": pytest.approx(20)}
-    assert "smaller images" in waiting_hint("train", cores)
+    assert "smaller images" in waiting_hint("train", len(os.sched_getaffinity(0)))
 
 
 def test_utilisation_is_the_flops_of_a_second_over_the_peak_of_all_gpus(
