@@ -3,7 +3,7 @@
 import argparse
 
 from mmvisionllama.cli.common import add_run_options, add_track_option, command
-from mmvisionllama.cli.numbers import whole
+from mmvisionllama.cli.numbers import OrWord, whole
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,6 +31,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="IMAGES",
         help="images of an optimizer step over all processes (default: what the config states); the learning "
         "rate is scaled in proportion, the accumulation follows",
+    )
+    parser.add_argument(
+        "--batch",
+        type=OrWord(whole(), "auto"),
+        metavar="N|auto",
+        help="images that a device takes at once, of which several may make a step (default: the config's); "
+        "auto: as many as find room in memory, which is measured and remembered",
     )
     parser.add_argument(
         "--dry-run",

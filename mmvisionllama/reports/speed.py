@@ -3,7 +3,9 @@
 import math
 import os
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from mmengine.runner import Runner
@@ -90,4 +92,27 @@ def peak_memory() -> int:
     """Return the bytes that this process needed at most: of its GPU, or of memory on a CPU."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _of_process("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def present_memory() -> int:
+    """Return the bytes of memory that this process has now."""
+    return _of_process("VmRSS")
+
+
+def reset_peak_memory() -> None:
+    """Let ``peak_memory`` begin anew; on a CPU where the system allows that."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def _of_process(name: str) -> int:
+    """Return a size that Linux tells of this process, 0 elsewhere."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) << 10
+    return 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmvisionllama.errors import LaunchError, TrainingEnded
 from mmvisionllama.host_internals import end_workers
-from mmvisionllama.reports.speed import peak_memory
+from mmvisionllama.reports.speed import peak_memory, reset_peak_memory
 from mmvisionllama.runner_parts import averages, optim_wrappers, unwrapped
 from mmvisionllama.suggestions import shortened
 
@@ -125,8 +125,7 @@ class DryRunHook(Hook):
         for name, parameter in unwrapped(runner).named_parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(self._noting(name))
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        reset_peak_memory()
         self._left = runner.max_iters - runner.iter
         self._last = time.perf_counter()
 

@@ -5,11 +5,12 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.config import Config
@@ -33,12 +34,16 @@ from mmvisionllama.reports.run_progress import progress_shown
 from mmvisionllama.reports.screen import screen_of, shown
 from mmvisionllama.reports.summary import interruption_recorded, mark_killed
 from mmvisionllama.reports.tracking import tracked, trackers_with
+from mmvisionllama.runner_parts import unwrapped
+from mmvisionllama.training.batch_auto import BATCH, batch_norms, fit_batch
+from mmvisionllama.training.batch_search import present_room
 from mmvisionllama.training.checkpoint_hook import require_resumable
 from mmvisionllama.training.distributed import (
     fit_to_cpu,
     init_distributed,
     launched_as_main_process,
     processes_of,
+    processes_of_machine,
     rank_of,
     timeout_of,
 )
@@ -65,7 +70,7 @@ from mmvisionllama.training.trial import make_trial
 from mmvisionllama.training.unlabelled import write_predictions_of_unlabelled
 
 _MOST_NOTES = 8  # on the screen
-_TIMED_STEPS = 12
+_TIMED_STEPS, _FITTED_STEPS = 12, 6
 TRAINING_SECTIONS = ("train_dataloader", "train_cfg", "optim_wrapper")
 TEST_SECTIONS = ("test_dataloader", "test_cfg", "test_evaluator")
 
@@ -80,6 +85,7 @@ def train(
     compile: bool = False,
     seed: int | None = None,
     global_batch: int | None = None,
+    batch: int | Literal["auto"] | None = None,
     steps: int | None = None,
     dry_run: bool = False,
     track: str | Sequence[str] | None = None,
@@ -95,6 +101,8 @@ def train(
         overwrite: Begin anew in a folder with results, which are moved into a folder ``overwritten_<time>``
             there; without it, that is an error.
         global_batch: Images of an optimizer step over all processes; the learning rate follows.
+        batch: Images that a device takes at once, of which several make a step where the global batch is
+            larger; ``"auto"``: as many as find room, see ``fit_batch``.
         steps: Make a short trial of the recipe, see ``make_trial``.
         dry_run: Make a few steps, report memory and time of the whole training, and leave nothing behind.
         track: ``tensorboard``, ``wandb``, ``mlflow``, or several, beside those that the config names.
@@ -120,6 +128,8 @@ def train(
             notes.append(make_trial(run, steps))
         if track is not None:
             run.set("track", trackers_with(run.cfg.get("track"), track), "--track")
+        if batch is not None:
+            _take_batch(run, batch, cfg_options)
         require_resumable(run.cfg)
         processes = 1 if launcher == "none" else processes_of(os.environ)
         share_batch(run.cfg, processes)
@@ -131,6 +141,9 @@ def train(
                         notes += _hold(run.cfg, held, only_there=True)
                     chosen, takes_over = _choose_start(run, resume, overwrite, any_folder=dry_run)
                     notes += chosen
+            if batch == "auto" and launched_as_main_process(launcher):
+                notes += _fit_batch(run, processes)
+            with _start_watched(run.cfg):
                 if folder is not None:
                     run.set("work_dir", str(folder), "--dry-run")
                     run.set("track", None, "--dry-run")
@@ -143,6 +156,8 @@ def train(
                 return {}
             if is_main_process():
                 run.write_origins(run.cfg.work_dir)
+                if batch == "auto" and (norms := batch_norms(unwrapped(runner))):
+                    runner.logger.warning(f"Batch norm makes results depend on --batch: {norms}")
             while (back := _train_or_go_back(runner)) is not None:
                 del runner  # before the next one needs its memory
                 runner = _resumed(run, back)
@@ -164,6 +179,31 @@ def measure(config: str | Path, *, cfg_options: dict[str, Any] | None = None) ->
         with _start_watched(run.cfg):
             runner = _start(run, "training", check_training, [])
         return make_dry_run(runner, DryRunHook(_TIMED_STEPS))
+
+
+def _take_batch(run: RunConfig, batch: int | str, cfg_options: Mapping[str, Any] | None) -> None:
+    """Let a device take so many images at once, at first one where that is to be found out."""
+    if BATCH in (cfg_options or {}):
+        raise LaunchError(f"--batch {batch} and {BATCH} in --cfg-options say the same: leave one of them out")
+    if batch != "auto":
+        run.set(BATCH, batch, f"--batch {batch}")
+
+
+def _fit_batch(run: RunConfig, processes: int) -> list[str]:
+    """Do ``fit_batch`` by dry runs of this training in this process."""
+    on_machine = min(processes, processes_of_machine(os.environ))
+    room = present_room(on_machine, with_buckets=processes > 1 and not run.cfg.get("model_wrapper_cfg"))
+
+    def measure_with(changes: Mapping[str, Any], what: str) -> DryRun:
+        trial = RunConfig(deepcopy(run.cfg))
+        aside = dict(launcher="none", resume=False, load_from=None, track=None, log_level="WARNING")
+        for key, value in {**changes, **aside}.items():
+            trial.set(key, value, "--batch auto")
+        with temporary_work_dir() as folder, display(screen_of(logging.getLogger()), lambda: Status(what)):
+            trial.set("work_dir", str(folder), "--batch auto")
+            return make_dry_run(_build(trial.cfg, "training", []), DryRunHook(_FITTED_STEPS))
+
+    return fit_batch(run, processes, on_machine, room, measure_with)
 
 
 def test(
@@ -354,18 +394,28 @@ def _start_from(run: RunConfig, checkpoint: str | None, origin: str, *, resume: 
 
 
 def _agree_on_start(run: RunConfig) -> None:
-    """Let every process start from what the first one chose, which has read it."""
-    chosen = [(run.cfg.get("resume"), run.cfg.get("load_from"))]
+    """Let every process start from what the first one chose, which has read it, with its batch."""
+    keys = (BATCH, "auto_scale_lr")
+    chosen = [(run.cfg.get("resume"), run.cfg.get("load_from"), [_value_at(run.cfg, x) for x in keys])]
     dist.broadcast_object_list(chosen, src=0)
-    resume, load_from = chosen[0]
+    resume, load_from, values = chosen[0]
     if not is_main_process():
         _start_from(run, load_from, "the first process", resume=bool(resume))
+        for key, value in zip(keys, values, strict=True):
+            if _value_at(run.cfg, key) != value:
+                run.set(key, value, "the first process")
     missing = [None] * dist.get_world_size()
     unseen = bool(resume) and not Path(load_from).exists()
     dist.all_gather_object(missing, socket.gethostname() if unseen else None)
     if any(missing):
         hosts = ", ".join(dict.fromkeys(x for x in missing if x))
         raise LaunchError(f"{load_from} is not there on {hosts}: all machines need one work directory")
+
+
+def _value_at(cfg: Config, key: str) -> Any:
+    section, _, name = key.partition(".")
+    value = cfg.get(section)
+    return value.get(name) if name and value else value
 
 
 def _draw_in(run: RunConfig, folder: Path) -> None:
