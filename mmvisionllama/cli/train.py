@@ -46,6 +46,12 @@ def build_parser() -> argparse.ArgumentParser:
         "whole training, and leave nothing behind",
     )
     parser.add_argument(
+        "--gpus",
+        type=whole(1, 1_000_000),
+        metavar="N",
+        help="with --dry-run, on one device: what each of N processes would do, hold and send",
+    )
+    parser.add_argument(
         "--steps",
         type=whole(),
         metavar="N",

@@ -40,17 +40,17 @@ class Room:
         """Whether what was measured fits."""
         return self.need(run) <= self.size
 
-    def may_hold(self, measured: Sequence[tuple[int, int]], batch: int) -> bool:
-        """Whether it is safe to try a batch, by batches and needs so far, smallest first."""
-        if self.by_trying or not measured:
+    def may_hold(self, measured: Sequence[tuple[int, DryRun]], batch: int) -> bool:
+        """Whether it is safe to try a batch, by those that were measured so far, smallest first."""
+        if self.by_trying or not measured or batch <= measured[-1][0]:
             return True
-        last, need = measured[-1]
-        if batch <= last:
-            return True
-        foreseen = need * batch / last
+        last, run = measured[-1]
+        need = self.need(run)
+        foreseen = run.base + (need - run.base) * batch / last  # no part of a step grows faster
         if len(measured) > 1:
             before, less = measured[-2]
-            foreseen = min(foreseen, need + max(need - less, 0) / (last - before) * (batch - last))
+            growth = max(need - self.need(less), 0) / (last - before)
+            foreseen = min(foreseen, need + growth * (batch - last))
         return foreseen <= self.size
 
 
@@ -87,7 +87,7 @@ def largest_batch(
     found: list[tuple[int, DryRun]] = []
 
     def fits(batch: int) -> bool:
-        if not room.may_hold([(x, room.need(run)) for x, run in found], batch):
+        if not room.may_hold(found, batch):
             return False
         run = unless_full(measure, batch)
         if run is None or not room.holds(run):

@@ -66,6 +66,7 @@ from mmvisionllama.training.run_folder import (
 )
 from mmvisionllama.training.runner import ResumableRunner
 from mmvisionllama.training.saved_predictions import save_predictions
+from mmvisionllama.training.scale_plan import plan_lines, take_share
 from mmvisionllama.training.trial import make_trial
 from mmvisionllama.training.unlabelled import write_predictions_of_unlabelled
 
@@ -88,6 +89,7 @@ def train(
     batch: int | Literal["auto"] | None = None,
     steps: int | None = None,
     dry_run: bool = False,
+    gpus: int | None = None,
     track: str | Sequence[str] | None = None,
     cfg_options: dict[str, Any] | None = None,
     launcher: str = "none",
@@ -105,6 +107,7 @@ def train(
             larger; ``"auto"``: as many as find room, see ``fit_batch``.
         steps: Make a short trial of the recipe, see ``make_trial``.
         dry_run: Make a few steps, report memory and time of the whole training, and leave nothing behind.
+        gpus: Let the dry run be that of one of so many processes, and say what each of them would do.
         track: ``tensorboard``, ``wandb``, ``mlflow``, or several, beside those that the config names.
         launcher: What started this process: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
         verbose: Show all that the log file gets on the screen too, see ``reports.screen``.
@@ -131,7 +134,8 @@ def train(
         if batch is not None:
             _take_batch(run, batch, cfg_options)
         require_resumable(run.cfg)
-        processes = 1 if launcher == "none" else processes_of(os.environ)
+        _require_dry(gpus, dry_run, launcher)
+        processes = gpus or (1 if launcher == "none" else processes_of(os.environ))
         share_batch(run.cfg, processes)
         with ExitStack() as held, temporary_work_dir() if dry_run else nullcontext() as folder:
             with _start_watched(run.cfg):
@@ -149,10 +153,14 @@ def train(
                     run.set("track", None, "--dry-run")
                 else:
                     claim = partial(_claim, run.cfg, held, takes_over=takes_over)
-                check = partial(check_training, processes=processes)
+                planned = deepcopy(run.cfg)
+                if gpus is not None:
+                    take_share(run, gpus)
+                check = partial(check_training, processes=1 if gpus else processes)
                 runner = _start(run, "training", check, notes, claim)
             if dry_run:
-                report_dry_run(runner, *hooks_by("dry run", runner))
+                lines = DryRun.lines if gpus is None else plan_lines(runner, planned, gpus)
+                report_dry_run(runner, *hooks_by("dry run", runner), lines)
                 return {}
             if is_main_process():
                 run.write_origins(run.cfg.work_dir)
@@ -179,6 +187,18 @@ def measure(config: str | Path, *, cfg_options: dict[str, Any] | None = None) ->
         with _start_watched(run.cfg):
             runner = _start(run, "training", check_training, [])
         return make_dry_run(runner, DryRunHook(_TIMED_STEPS))
+
+
+def _require_dry(gpus: int | None, dry_run: bool, launcher: str) -> None:
+    if gpus is None:
+        return
+    if not dry_run:
+        raise LaunchError(
+            f"--gpus {gpus} says what a training on them would be: add --dry-run. A training takes all GPUs "
+            "of this machine; GPUS=n before the command chooses some"
+        )
+    if launcher != "none" and processes_of(os.environ) > 1:
+        raise LaunchError(f"--gpus {gpus} tries one of them: start one process")
 
 
 def _take_batch(run: RunConfig, batch: int | str, cfg_options: Mapping[str, Any] | None) -> None:
