@@ -23,14 +23,17 @@ from mmvisionllama.config.config_files import shown
 from mmvisionllama.config.origins import leaves
 from mmvisionllama.errors import UserError
 from mmvisionllama.registry import SCOPE, VISBACKENDS
+from mmvisionllama.reports.wandb_files import history
 
 _PROJECT = SCOPE  # of wandb, and MLflow's experiment
 _SECONDS = 60  # that wandb may take to send the rest at the end
+_FLUSH_SECONDS = 1.0  # of what wandb has in memory alone, which a kill loses; it takes 15 by itself
 _MLFLOW_LENGTH, _MLFLOW_KEY, _MLFLOW_BATCH = (
     6000,
     250,
     100,
 )  # letters of a value and of its name; values at once
+PICTURE = "picture "  # before the name of one, in the kinds of records
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
 
@@ -55,8 +58,6 @@ class TrackedRun:
 class TensorboardTracker(TensorboardVisBackend):
     """TensorBoard's event files in one folder; what was logged after the step of a resume is withdrawn."""
 
-    rewinds = True
-
     @checked
     def __init__(self, save_dir: str) -> None:
         super().__init__(str(Path(save_dir, "tensorboard")))
@@ -76,6 +77,10 @@ class TensorboardTracker(TensorboardVisBackend):
         self._writer = SummaryWriter(self._save_dir, purge_step=run.step + 1 if run.step else None)
         folder = shown(Path(self._save_dir).absolute())
         return f"{folder} (tensorboard --logdir {folder})", None
+
+    def known_steps(self, noted: dict[str, int]) -> dict[str, int]:
+        """Return the last step of each kind of record, of those ``noted``, that is still there."""
+        return {kind: min(step, self._begin) for kind, step in noted.items()}
 
     @property
     def experiment(self) -> Any:
@@ -152,9 +157,21 @@ class WandbTracker(WandbVisBackend):
                 )
         Path(options.get("dir", ".")).mkdir(parents=True, exist_ok=True)
         settings = dict(silent=True, console="off", save_code=False, finish_timeout=_SECONDS)
+        settings["x_transaction_log_flush_interval"] = _FLUSH_SECONDS
         given = options.pop("settings", None) or {}
         self._run = wandb.init(**options, settings=wandb.Settings(**(settings | dict(given))))
         return self._where(options["mode"]), self._run.id
+
+    def known_steps(self, noted: dict[str, int]) -> dict[str, int]:
+        """Return the last step of each kind of record that is there: a kill loses what was just ``noted``."""
+        if self._run.resumed:  # the server says so, and takes nothing before that
+            return {**noted, "train": self._run.step - 1}
+        files = Path(self._run.settings.wandb_dir).glob(f"offline-run-*/run-{self._run.id}.wandb")
+        earlier = [x for x in files if x.parent != Path(self._run.settings.sync_dir)]
+        rows = [row for file in earlier for row in history(file)]
+        if not earlier:
+            return noted
+        return {kind: max((x for x, row in rows if _is_of(kind, row)), default=-1) for kind in noted}
 
     def _where(self, mode: str) -> str:
         if mode == "disabled":
@@ -178,11 +195,14 @@ class WandbTracker(WandbVisBackend):
         """Record an image, (height, width, 3) of 0 to 255."""
         import wandb
 
-        self._run.log({name: wandb.Image(image)}, step=step)
+        self._log({name: wandb.Image(image)}, step)
 
     def add_scalars(self, scalar_dict: Mapping[str, float], step: int = 0, **kwargs: Any) -> None:
-        """Record numbers at a step; wandb takes none below the last one."""
-        self._run.log(dict(scalar_dict), step=step)
+        """Record numbers at a step."""
+        self._log(dict(scalar_dict), step)
+
+    def _log(self, row: dict[str, Any], step: int) -> None:
+        self._run.log(row, step=max(step, self._run.step))  # a row below the last step would be lost
 
     def close(self, status: str = "finished") -> None:
         """Send the rest, for a minute at most, and end the run as the training has ended."""
@@ -295,6 +315,12 @@ class MLflowTracker(MLflowVisBackend):
         """End the run as the training has ended."""
         if hasattr(self, "_client"):
             self._client.set_terminated(self._run_id, _STATUS.get(status, "FAILED"))
+
+
+def _is_of(kind: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row has a kind of record, see ``TrackingHook``: numbers by their prefix, pictures by name."""
+    name = kind.removeprefix(PICTURE)
+    return any(key.startswith(f"{kind}/" if name == kind else f"{name}.") for key in row)
 
 
 # What a config and ``--track`` call them.

@@ -21,7 +21,7 @@ from mmvisionllama.files import read_json, write_json
 from mmvisionllama.registry import SCOPE, VISBACKENDS
 from mmvisionllama.reports.speed import peak_memory, speed_of
 from mmvisionllama.reports.tables import scalars_of
-from mmvisionllama.reports.trackers import TRACKERS, TrackedRun
+from mmvisionllama.reports.trackers import PICTURE, TRACKERS, TrackedRun
 from mmvisionllama.suggestions import did_you_mean
 
 FOLDER = "tracking"  # in the work directory
@@ -116,7 +116,7 @@ class TrackingHook(Hook):
                 image = np.asarray(file.convert("RGB"))
             for sender in self._senders:
                 add = sender.tracker.add_image
-                sender.put(f"picture {path.stem}", runner.iter, add, path.stem, image, step=runner.iter)
+                sender.put(f"{PICTURE}{path.stem}", runner.iter, add, path.stem, image, step=runner.iter)
 
     def close(self, status: str) -> None:
         """End the runs of the trackers: the training has ``finished``, or was ``interrupted``."""
@@ -218,24 +218,31 @@ class _Sender(threading.Thread):
             return self._has_begun
         self._next_begin = time.monotonic() + _AGAIN
         known = self._memory.own_id(self._short)
-        where, own_id = type(self.tracker).__name__, None
+        where, own_id, steps = type(self.tracker).__name__, known, self._memory.steps(self._short)
         try:
             if hasattr(self.tracker, "begin"):
                 run = TrackedRun(self._memory.run_id, self._run_name, self._step, known)
                 where, own_id = self.tracker.begin(run)
+            if own_id != known:  # its run is gone, and another takes its place
+                steps = {}
+            if hasattr(self.tracker, "known_steps"):
+                steps = self.tracker.known_steps(steps)
         except Exception as error:
             again = f"tries again in {_AGAIN / 60:.0f} minutes"
             self._warn(f"Not tracked by {self._short}: {_said(error)}. Training goes on, and {again}")
             return False
-        most = self._step if getattr(self.tracker, "rewinds", False) else None
-        later = self._memory.begin(self._short, own_id, known, most)
+        noted = self._memory.steps(self._short).get("train", -1) if own_id == known else -1
+        last = self._memory.begin(self._short, own_id, steps)
         self._has_begun = True
         self._logger.info(f"  {self._short:<11} {where}")
-        if later > self._step:
+        if last > self._step:
             self._logger.info(
-                f"{self._short} has steps {self._step + 1:,} to {later:,} from before this start and keeps "
+                f"{self._short} has steps {self._step + 1:,} to {last:,} from before this start and keeps "
                 "them: it takes no step twice"
             )
+        if last < min(noted, self._step):
+            lost = f"{last + 1:,} to {min(noted, self._step):,}"
+            self._logger.info(f"{self._short} lacks what was logged of steps {lost}: a kill has cut it off")
         return True
 
     def _miss(self, why: str) -> None:
@@ -283,17 +290,13 @@ class _Memory:
         """Return the last step of which the tracker has this kind of record, -1 for none."""
         return self._known[tracker]["steps"].get(kind, -1)
 
-    def begin(self, tracker: str, own_id: str | None, known: str | None, most: int | None) -> int:
-        """Note the run of a tracker; return the last step of training that it has.
+    def steps(self, tracker: str) -> dict[str, int]:
+        """Return the last step that was noted, of each kind of record."""
+        return dict(self._known.get(tracker, {}).get("steps", {}))
 
-        Args:
-            own_id, known: Its id now and before; where it differs, nothing is there yet.
-            most: The last step that counts, where the tracker has withdrawn those after it.
-        """
-        steps = self._known.get(tracker, {}).get("steps", {}) if own_id == known else {}
-        if most is not None:
-            steps = {kind: min(step, most) for kind, step in steps.items()}
-        self._write(tracker, {"id": own_id, "steps": steps})
+    def begin(self, tracker: str, own_id: str | None, steps: Mapping[str, int]) -> int:
+        """Note the run of a tracker and what it has; return its last step of the training."""
+        self._write(tracker, {"id": own_id, "steps": {**steps}})
         return steps.get("train", -1)
 
     def note(self, tracker: str, kind: str, step: int) -> None:

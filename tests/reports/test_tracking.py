@@ -1,6 +1,7 @@
 """Trackers of a training that stops and goes on, read back by their own readers; and trackers that fail."""
 
 import json
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import BaseVisBackend
 
 from mmvisionllama.errors import LaunchError
-from mmvisionllama.reports import tracking
+from mmvisionllama.reports import tracking, wandb_files
 from mmvisionllama.reports.trackers import TRACKERS
 from mmvisionllama.reports.tracking import TrackingHook, trackers_with
-from tests.reports import wandb_files
 from tests.tools.commands import TOY, log_text, run
 
 _STEPS = {"train_cfg.val_interval": 3, "default_hooks.checkpoint.max_keep_ckpts": 3}
@@ -86,6 +86,16 @@ def test_wandb_has_one_run_with_every_step_once(tracked: Path) -> None:
     assert [step for step, x in rows if "val/error" in x] == [3, 5, 6, 8]
     assert [step for step, x in rows if "predictions.path" in x] == [3, 5, 6, 8]
     assert wandb_files.config(files[0])["model"]["type"] == "ToyRegression"
+
+
+def test_what_a_kill_has_cut_off_counts_as_missing(tracked: Path, tmp_path: Path) -> None:
+    file = sorted(tracked.glob("tracking/wandb/offline-run-*/*.wandb"))[0]
+    whole = wandb_files.history(file)
+    assert [step for step, _ in whole] == [1, 2, 3, 4, 5]
+    content = file.read_bytes()
+    cut = tmp_path / "cut.wandb"
+    cut.write_bytes(content[: len(content) // 2])
+    assert wandb_files.history(cut) == whole[: len(wandb_files.history(cut))] != whole
 
 
 def test_mlflow_has_one_run_with_every_step_once(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,11 +188,30 @@ def test_a_tracker_that_fails_is_one_line_and_the_training_is_as_without(tmp_pat
     assert '"mmvisionllama[track]"' in "".join(lines)
 
 
+class Forgetful(Failing):
+    """It has the third step alone of what it was given in an earlier start."""
+
+    def known_steps(self, noted: dict[str, int]) -> dict[str, int]:
+        return {"train": 3}
+
+
+def test_steps_that_a_kill_has_cut_off_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    memory = tracking._Memory(tmp_path / "runs.json", "a" * 32)
+    memory.begin("Forgetful", None, {"train": 9})
+    tracker = Forgetful(str(tmp_path))
+    sender = tracking._Sender(tracker, memory, "name", 6, logging.getLogger("forgetful"))
+    sender.start()
+    for step in (7, 8):
+        sender.put("train", step, tracker.add_scalars, {}, step=step)
+    sender.close("finished")
+    assert "Forgetful lacks what was logged of steps 4 to 6: a kill has cut it off" in caplog.text
+    assert tracker.rows == [7, 8]
+
+
 def test_a_tracker_that_hangs_costs_records_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import logging
-
     monkeypatch.setattr(tracking, "_WAITING", 2)
     monkeypatch.setattr(tracking, "_LAST", 0.05)
     tracker, hangs = Failing(str(tmp_path)), threading.Event()
@@ -209,11 +238,10 @@ def test_names_of_trackers_come_by_commas_and_keep_the_settings_of_the_config() 
 
 def test_what_another_training_has_sent_does_not_count(tmp_path: Path) -> None:
     memory = tracking._Memory(tmp_path / "runs.json", "a" * 32)
-    memory.begin("wandb", "one", None, None)
+    assert memory.begin("wandb", "one", {}) == -1
     memory.note("wandb", "train", 7)
     same, other = (tracking._Memory(tmp_path / "runs.json", x * 32) for x in "ab")
-    assert (same.own_id("wandb"), same.begin("wandb", "one", "one", None)) == ("one", 7)
-    assert other.own_id("wandb") is None
-    assert same.begin("wandb", "two", "one", None) == -1  # the run is gone, and another takes its place
+    assert (same.own_id("wandb"), same.steps("wandb")) == ("one", {"train": 7})
+    assert (other.own_id("wandb"), other.steps("wandb")) == (None, {})
     (tmp_path / "runs.json").write_text("[")
     assert tracking._Memory(tmp_path / "runs.json", "a" * 32).own_id("wandb") is None
