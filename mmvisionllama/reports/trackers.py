@@ -26,7 +26,7 @@ from mmvisionllama.registry import SCOPE, VISBACKENDS
 from mmvisionllama.reports.wandb_files import history
 
 _PROJECT = SCOPE  # of wandb, and MLflow's experiment
-_SECONDS = 60  # that wandb may take to send the rest at the end
+_SECONDS = 20  # that wandb may take to send the rest at the end; its files keep it for `wandb sync`
 _FLUSH_SECONDS = 1.0  # of what wandb has in memory alone, which a kill loses; it takes 15 by itself
 _MLFLOW_LENGTH, _MLFLOW_KEY, _MLFLOW_BATCH = (
     6000,
@@ -205,7 +205,7 @@ class WandbTracker(WandbVisBackend):
         self._run.log(row, step=max(step, self._run.step))  # a row below the last step would be lost
 
     def close(self, status: str = "finished") -> None:
-        """Send the rest, for a minute at most, and end the run as the training has ended."""
+        """Send the rest, for some seconds at most, and end the run as the training has ended."""
         if hasattr(self, "_run"):
             self._run.finish(exit_code=0 if status == "finished" else 1)
 

@@ -28,7 +28,7 @@ FOLDER = "tracking"  # in the work directory
 _RUNS = "runs.json"
 _WAITING = 1_000  # records that wait for a tracker at most
 _AGAIN = 600.0  # seconds after which a tracker that could not begin is asked again
-_LAST = 75.0  # seconds that a tracker has for the rest at the end
+_LAST = 25.0  # seconds that a tracker has for the rest at the end: a job that is stopped has few
 _INTERVAL = 10  # steps, where the config has no LoggerHook
 _DRAWN = "curves.png"  # trackers draw curves themselves
 
@@ -177,7 +177,7 @@ class _Sender(threading.Thread):
             self._miss("it takes records slower than they come")
 
     def close(self, status: str) -> None:
-        """Wait until everything is sent, a minute or so at most."""
+        """Wait until everything is sent, for some seconds at most."""
         self._status = status
         end = time.monotonic() + _LAST
         while self.is_alive() and time.monotonic() < end:
