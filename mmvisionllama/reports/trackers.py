@@ -260,7 +260,8 @@ class MLflowTracker(MLflowVisBackend):
         self._client = MlflowClient(tracking_uri=uri)
         known = self._continued(os.environ.get("MLFLOW_RUN_ID") or run.own_id)
         self._run_id, self._is_new = known or self._create(run), known is None
-        return f"{uri}, run {self._run_id}{note}", self._run_id
+        told = re.sub("//[^/@]*@", "//", uri)  # without a password
+        return f"{told}, run {self._run_id}{note}", self._run_id
 
     def _continued(self, known: str | None) -> str | None:
         """Open an earlier run again; return None if this store has none of that id."""
