@@ -98,11 +98,10 @@ def main(args: argparse.Namespace) -> int | None:
         print(f"next: {train_command(prepared.config)}")
         return None
     # As typed: on all GPUs, if there are several.
-    more = ["--overwrite"] if args.overwrite else []
-    more += [f"--track={name}" for name in track or ()]
-    if status := commands.main(["train", str(prepared.config), *more]):
+    overwrite, tracked = ["--overwrite"] if args.overwrite else [], [f"--track={x}" for x in track or ()]
+    if status := commands.main(["train", str(prepared.config), *overwrite, *tracked]):
         if status in (ExitStatus.STOPPED, ExitStatus.STALLED):
-            print(f"to go on: {train_command(prepared.config)} --resume")
+            print(" ".join(["to go on:", train_command(prepared.config), "--resume", *tracked]))
         return status
     best = str(prepared.best_checkpoint())
     if "test" in prepared.found.parts and (status := commands.main(["test", str(prepared.config), best])):

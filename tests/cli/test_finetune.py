@@ -127,7 +127,7 @@ def test_a_training_that_was_stopped_is_told_how_to_go_on(
     (config,) = (tmp_path / "out").glob("*.py")
     told = capsys.readouterr().out.splitlines()[-1]
     assert told.startswith("to go on: ")
-    assert told.endswith(f"train.sh {config} --resume")
+    assert told.endswith(f"train.sh {config} --resume --track=wandb,mlflow")
 
 
 def test_numbers_and_names_that_cannot_be_are_refused_in_a_line(
