@@ -18,8 +18,8 @@ from mmvisionllama.errors import UserError
 from mmvisionllama.fault_tolerance.folder_lock import is_free
 from mmvisionllama.files import damaged, plain_float, read_json, read_record, write_json
 from mmvisionllama.registry import HOOKS
-from mmvisionllama.reports.provenance import provenance
 from mmvisionllama.reports.class_results import ClassResults
+from mmvisionllama.reports.provenance import provenance
 from mmvisionllama.reports.report_hook import ReportHook, validations
 from mmvisionllama.runner_parts import unwrapped
 

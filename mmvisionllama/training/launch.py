@@ -255,8 +255,6 @@ def test(
             raise LaunchError(f"--predictions needs labels: {notes[0]}, without that option")
         if predictions is not None:
             save_predictions(run, predictions)
-        with _start_watched(run.cfg):
-            runner = _start(run, "test", check_testing, notes)
         with start_watched(run.cfg):
             runner = start_run(run, "test", check_testing, notes)
         runner.compile_step("test_step")  # the Runner itself compiles only what train() calls
