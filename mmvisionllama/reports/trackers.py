@@ -60,7 +60,8 @@ class TensorboardTracker(TensorboardVisBackend):
 
     @checked
     def __init__(self, save_dir: str) -> None:
-        super().__init__(str(Path(save_dir, "tensorboard")))
+        self._folder = Path(save_dir, "tensorboard")
+        super().__init__(str(self._folder))
 
     def load(self) -> None:
         """Import the library.
@@ -74,8 +75,8 @@ class TensorboardTracker(TensorboardVisBackend):
         from torch.utils.tensorboard import SummaryWriter
 
         self._begin = run.step
-        self._writer = SummaryWriter(self._save_dir, purge_step=run.step + 1 if run.step else None)
-        folder = shown(Path(self._save_dir).absolute())
+        self._writer = SummaryWriter(str(self._folder), purge_step=run.step + 1 if run.step else None)
+        folder = shown(self._folder.absolute())
         return f"{folder} (tensorboard --logdir {folder})", None
 
     def known_steps(self, noted: dict[str, int]) -> dict[str, int]:
@@ -122,6 +123,7 @@ class WandbTracker(WandbVisBackend):
     @checked
     def __init__(self, save_dir: str, init_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(save_dir, init_kwargs=init_kwargs)
+        self._folder, self._given = save_dir, init_kwargs or {}
 
     def load(self) -> None:
         """Import the library, which reports its own errors to nobody unless its variable says so.
@@ -139,13 +141,13 @@ class WandbTracker(WandbVisBackend):
         own = {
             "project": _PROJECT,
             "name": run.name,
-            "dir": self._save_dir,
+            "dir": self._folder,
             "resume": "allow",
         }
         options = {key: x for key, x in own.items() if f"WANDB_{key.upper()}" not in os.environ}
         if "WANDB_RUN_ID" not in os.environ:
             options["id"] = run.own_id or run.run_id
-        options |= self._init_kwargs or {}
+        options |= self._given
         options.setdefault("mode", os.environ.get("WANDB_MODE") or wandb.setup().settings.mode)
         if options["mode"] == "online":
             host = wandb.setup().settings.base_url
@@ -235,6 +237,7 @@ class MLflowTracker(MLflowVisBackend):
         tags: dict[str, str] | None = None,
     ) -> None:
         super().__init__(save_dir, tracking_uri=tracking_uri, exp_name=exp_name, tags=tags)
+        self._folder, self._uri, self._experiment, self._own_tags = save_dir, tracking_uri, exp_name, tags
 
     def load(self) -> None:
         """Import the library, which sends no statistics of its use unless its variable says so.
@@ -246,8 +249,8 @@ class MLflowTracker(MLflowVisBackend):
 
     def begin(self, run: TrackedRun) -> tuple[str, str | None]:
         """Open or continue the run; return where it is, and its id."""
-        default = Path(self._save_dir, "mlruns").absolute().as_uri()
-        uri = self._tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+        default = Path(self._folder, "mlruns").absolute().as_uri()
+        uri = self._uri or os.environ.get("MLFLOW_TRACKING_URI") or default
         scheme, note = urlsplit(uri).scheme, ""
         if scheme in self._FILES:
             # MLflow keeps this store as it is and asks whoever uses it to say so.
@@ -277,10 +280,10 @@ class MLflowTracker(MLflowVisBackend):
         return known
 
     def _create(self, run: TrackedRun) -> str:
-        name = self._exp_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or _PROJECT
+        name = self._experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or _PROJECT
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
-        tags = {f"{SCOPE}.run_id": run.run_id, **(self._tags or {})}
+        tags = {f"{SCOPE}.run_id": run.run_id, **(self._own_tags or {})}
         return self._client.create_run(experiment, run_name=run.name, tags=tags).info.run_id
 
     @property
