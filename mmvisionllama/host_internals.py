@@ -6,7 +6,8 @@ where a newer version has changed one of them.
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook, IterTimerHook
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import CheckpointLoader, Runner
@@ -26,6 +27,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import runner as mmengine_runner
 from mmengine.utils.dl_utils import collect_env
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.optim import Optimizer
@@ -207,18 +209,68 @@ def shortened_dataset(dataset: Dataset) -> Dataset:
     return dataset._dataset
 
 
-def keep_class_scores(metric: BaseMetric, found: dict[str, Sequence[float]]) -> None:
-    """Let a metric of mmseg leave the results of each class in ``found``, in percent; it only logs them."""
-    if not hasattr(metric, "total_area_to_metrics") or "total_area_to_metrics" in vars(metric):
-        return
+def not_timed(hooks: Iterable[Hook], seconds: float) -> None:
+    """Leave what has just taken so long out of the time of the present iteration, and of its data."""
+    for hook in hooks:
+        if isinstance(hook, IterTimerHook):
+            hook.t += seconds
+
+
+def restart_timer(hooks: Iterable[Hook]) -> None:
+    """Let the time of the next iteration begin now: mmengine counts what came between as waiting for data."""
+    for hook in hooks:
+        if isinstance(hook, IterTimerHook):
+            hook.t = time.time()
+
+
+def tell_class_scores(metric: BaseMetric, told: Callable[[dict[str, NDArray]], None]) -> None:
+    """Let a metric of mmseg tell the results of each class by name, in percent; it only logs them."""
     former = metric.total_area_to_metrics
 
-    def kept(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    def telling(*args: Any, **kwargs: Any) -> dict[str, Any]:
         result = former(*args, **kwargs)
-        found.update({name: 100 * value for name, value in result.items() if np.ndim(value) == 1})
+        told({name: 100 * value for name, value in result.items() if np.ndim(value) == 1})
         return result
 
-    metric.total_area_to_metrics = kept
+    metric.total_area_to_metrics = telling
+
+
+def tell_results(metric: BaseMetric, told: Callable[[list[Any]], None]) -> None:
+    """Let a metric tell what it has gathered of all images before it computes; ``evaluate`` forgets that."""
+    former = metric.compute_metrics
+
+    def telling(results: list[Any]) -> dict[str, Any]:
+        told(results)
+        return former(results)
+
+    metric.compute_metrics = telling
+
+
+def tell_coco_evaluations(metric: BaseMetric, told: Callable[[Any], None]) -> None:
+    """Let a metric of mmdet tell its COCO evaluations, which have the precision of each class.
+
+    With ``classwise`` it gives rounded ones among its metrics, under names that boxes and masks share.
+    """
+    former, names = metric.compute_metrics, type(metric).compute_metrics.__globals__
+    kinds = [name for name in ("COCOeval", "COCOevalMP", "COCOeval_faster") if names.get(name) is not None]
+
+    def subclass(kind: type) -> type:
+        class Telling(kind):
+            def accumulate(self, *args: Any, **kwargs: Any) -> None:
+                super().accumulate(*args, **kwargs)
+                told(self)
+
+        return Telling
+
+    def telling(results: list[Any]) -> dict[str, Any]:
+        kept = {name: names[name] for name in kinds}
+        names.update({name: subclass(kind) for name, kind in kept.items()})
+        try:
+            return former(results)
+        finally:
+            names.update(kept)
+
+    metric.compute_metrics = telling
 
 
 # The bases of the layers for one, two and three dimensions and of the synchronised one.

@@ -103,6 +103,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = LazyRegistry("OPTIM_WRAPPER_CONSTRUCTORS", "trainin
 METRICS = LazyRegistry("METRICS", "evaluation")
 RUNNERS = LazyRegistry("RUNNERS", "training")
 VISUALIZERS = LazyRegistry("VISUALIZERS", "reports")
+VISBACKENDS = LazyRegistry("VISBACKENDS", "reports")
 
 
 def build_component(cfg: dict[str, Any], **given: Any) -> Any:

@@ -57,6 +57,7 @@ NEEDED: dict[str, dict[str, Any]] = {
         ),
     ),
     "MAEVisionLLaMA": dict(arch=PLAIN_ARCH, img_size=32, patch_size=8, ffn=SMALL_FFN),
+    "MLflowTracker": dict(save_dir="nowhere"),
     "Modulation": dict(embed_dims=8, count=2),
     "NTKRoPE2D": dict(head_dims=8, num_heads=2),
     "PEG": dict(embed_dims=8, train_hw=(2, 2)),
@@ -84,6 +85,7 @@ NEEDED: dict[str, dict[str, Any]] = {
         drop_path=0.0,
         drop_path_branches=("attn",),
     ),
+    "WandbTracker": dict(save_dir="nowhere"),
     "WindowAttention": dict(embed_dims=8, num_heads=2, window_size=2),
 }
 # Made by our own code from what it has checked or built; no user gives their arguments.

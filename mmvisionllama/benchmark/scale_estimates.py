@@ -11,6 +11,7 @@ from mmvisionllama.models.pyramid import ARCHS as PYRAMID_ARCHS
 from mmvisionllama.models.pyramid import PyramidVisionLLaMA
 from mmvisionllama.models.visionllama import ARCHS as PLAIN_ARCHS
 from mmvisionllama.models.visionllama import VisionLLaMA
+from mmvisionllama.training.scale_plan import all_reduced, gathered, scattered
 
 GPUS = (8, 64, 512)
 _FLOAT32 = 4
@@ -45,7 +46,7 @@ class GPULoad:
 
     def all_reduced(self, gpus: int) -> float:
         """Return what a GPU sends in a step of DDP: a ring all-reduce of the gradients."""
-        return 2 * _ring(gpus) * _FLOAT32 * self.parameters
+        return all_reduced(_FLOAT32 * self.parameters, gpus)
 
     def sharded(self, gpus: int, weight_bytes: int = _FLOAT32) -> float:
         """Return what a GPU sends in a step of FSDP: weights gathered twice, gradients scattered once.
@@ -53,11 +54,12 @@ class GPULoad:
         Args:
             weight_bytes: 4, or 2 with ``precision=dict(param_dtype="bfloat16", reduce_dtype="float32")``.
         """
-        return _ring(gpus) * (2 * weight_bytes + _FLOAT32) * self.parameters
+        weights, gradients = weight_bytes * self.parameters, _FLOAT32 * self.parameters
+        return gathered(weights, gpus) + scattered(gradients, gpus)
 
     def between_machines(self, gpus: int, shard_size: int = 8) -> float:
         """Return what a GPU sends to other machines where each machine shards by itself (``shard_size``)."""
-        return 2 * _ring(gpus // shard_size) * _FLOAT32 * self.parameters / shard_size
+        return all_reduced(_FLOAT32 * self.parameters / shard_size, gpus // shard_size)
 
 
 def gpu_loads() -> Iterator[GPULoad]:
@@ -95,10 +97,6 @@ def tables() -> str:
         **{f"each of {n}": [_gigabytes(x.checkpoint / n) for x in found] for n in GPUS},
     }
     return f"{_table(sent)}\n\n{_table(held)}"
-
-
-def _ring(gpus: int) -> float:
-    return (gpus - 1) / gpus
 
 
 def _gigabytes(size: float) -> str:

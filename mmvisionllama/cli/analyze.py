@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Analyze a model, a recipe or its data. Each analysis writes a picture and prints a "
         "short table; nothing is trained.",
     )
-    whats = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    whats = parser.add_subparsers(dest="what", required=True, metavar="WHAT").add_parser
 
     part = _add(whats, "flops", "parameters and multiply-accumulates of every part", _NETWORK)
     part.add_argument("--size", metavar="HxW", help="image in pixels (default: that of the training)")
@@ -111,9 +111,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    whats: argparse._SubParsersAction, what: str, does: str, told: str, name: str = "model"
+    add_parser: Callable[..., argparse.ArgumentParser], what: str, does: str, told: str, name: str = "model"
 ) -> argparse.ArgumentParser:
-    part = whats.add_parser(what, help=does, description=f"{does[0].upper()}{does[1:]}.")
+    part = add_parser(what, help=does, description=f"{does[0].upper()}{does[1:]}.")
     part.add_argument(name, help=told)
     picture = Path(f"{what}.png")
     part.add_argument(

@@ -39,6 +39,17 @@ def add_amp_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--amp", action="store_true", help="mixed precision: bfloat16, on older GPUs float16")
 
 
+def add_track_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of trackers."""
+    parser.add_argument(
+        "--track",
+        action="append",
+        metavar="NAME[,NAME]",
+        help="send scalars, pictures and the config to tensorboard, wandb or mlflow, in one run over all "
+        "resumes; several by commas or repeated",
+    )
+
+
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of everything that several processes may do together by a config."""
     add_cfg_options(parser)

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from mmvisionllama.cli.common import command
+from mmvisionllama.cli.common import add_track_option, command
 from mmvisionllama.cli.numbers import SEED, SIDE, Number, OrWord, whole
 from mmvisionllama.errors import ExitStatus
 
@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="move config and results in --out aside, into overwritten_<time> there",
     )
+    add_track_option(parser)
     parser.add_argument("--no-train", action="store_true", help="write the config, and train later")
     return parser
 
@@ -82,10 +83,12 @@ def main(args: argparse.Namespace) -> int | None:
     from mmvisionllama.finetuning.neighbours import NEIGHBOURS, probe
     from mmvisionllama.finetuning.preparation import prepare, train_command
     from mmvisionllama.inference.trained_model import load
+    from mmvisionllama.reports.tracking import trackers_with
     from mmvisionllama.training.launch import measure
 
     options = {**vars(args)}
-    data, task, no_train = (options.pop(x) for x in ("data", "task", "no_train"))
+    data, task, no_train, track = (options.pop(x) for x in ("data", "task", "no_train", "track"))
+    trackers_with(None, track or ())  # a wrong name ends here
     options["flips"] = not options.pop("no_flips")
     prepared = prepare(data, task, measure=measure, **options)
     for line in prepared.told:
@@ -95,10 +98,10 @@ def main(args: argparse.Namespace) -> int | None:
         print(f"next: {train_command(prepared.config)}")
         return None
     # As typed: on all GPUs, if there are several.
-    overwrite = ["--overwrite"] if args.overwrite else []
-    if status := commands.main(["train", str(prepared.config), *overwrite]):
+    overwrite, tracked = ["--overwrite"] if args.overwrite else [], [f"--track={x}" for x in track or ()]
+    if status := commands.main(["train", str(prepared.config), *overwrite, *tracked]):
         if status in (ExitStatus.STOPPED, ExitStatus.STALLED):
-            print(f"to go on: {train_command(prepared.config)} --resume")
+            print(" ".join(["to go on:", train_command(prepared.config), "--resume", *tracked]))
         return status
     best = str(prepared.best_checkpoint())
     if "test" in prepared.found.parts and (status := commands.main(["test", str(prepared.config), best])):

@@ -111,8 +111,8 @@ def launch(
         return error.status
     if not processes.on_gpus:  # before anything asks what there is
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    parser.parse_args(arguments)  # a mistake is said once, by this process
-    if processes.alone:
+    args = parser.parse_args(arguments)  # a mistake is said once, by this process
+    if processes.alone or getattr(args, "gpus", None):  # --gpus plans for others, and tries one
         return main([*arguments, "--launcher", "none"])
     from mmvisionllama.cli import torchrun
 

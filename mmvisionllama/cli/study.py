@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mmvisionllama.cli.common import command, progress_bar
+from mmvisionllama.cli.common import add_track_option, command, progress_bar
 from mmvisionllama.cli.numbers import SEED, whole
 
 
@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=SEED, nargs="+", metavar="N", help="default: those of the study")
     parser.add_argument("--force", action="store_true", help="train again where another config was trained")
+    add_track_option(parser)
     return parser
 
 
@@ -38,8 +39,11 @@ def main(args: argparse.Namespace) -> None:
     from mmvisionllama.experiments.reproduction import started_by
     from mmvisionllama.files import write_json
     from mmvisionllama.reports.figures import write_figure
+    from mmvisionllama.reports.tracking import trackers_with
 
     console = Console()
+    trackers_with(None, args.track or ())  # a wrong name ends here
+    train = [*started_by("train"), *(f"--track={name}" for name in args.track or ())]
     study = studies.load_study(args.study, args.seeds)
     out = args.out or Path("work_dirs", study.name)
     jobs = study_runs.plan_jobs(study, out)
@@ -48,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
         def show(jobs: list[study_runs.Job], running: list[study_runs.Job]) -> None:
             bar(" | ".join(job.name for job in running), sum(job.done for job in jobs), len(jobs))
 
-        study_runs.run_study(jobs, started_by("train"), parallel=args.jobs, force=args.force, progress=show)
+        study_runs.run_study(jobs, train, parallel=args.jobs, force=args.force, progress=show)
     outcomes = study_report.collect(study, jobs)
 
     heading, *rows = study_report.table_of(study, outcomes)

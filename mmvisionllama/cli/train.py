@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmvisionllama.cli.common import add_run_options, command
-from mmvisionllama.cli.numbers import whole
+from mmvisionllama.cli.common import add_run_options, add_track_option, command
+from mmvisionllama.cli.numbers import OrWord, whole
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,10 +33,23 @@ def build_parser() -> argparse.ArgumentParser:
         "rate is scaled in proportion, the accumulation follows",
     )
     parser.add_argument(
+        "--batch",
+        type=OrWord(whole(), "auto"),
+        metavar="N|auto",
+        help="images that a device takes at once, of which several may make a step (default: the config's); "
+        "auto: as many as find room in memory, which is measured and remembered",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="make a few steps and one validation batch on the real data, estimate memory and time of the "
         "whole training, and leave nothing behind",
+    )
+    parser.add_argument(
+        "--gpus",
+        type=whole(1, 1_000_000),
+        metavar="N",
+        help="with --dry-run, on one device: what each of N processes would do, hold and send",
     )
     parser.add_argument(
         "--steps",
@@ -44,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="a short trial of the recipe: N steps in all; schedules, warm-up, validation and saving follow",
     )
+    add_track_option(parser)
     add_run_options(parser, "training")
     return parser
 

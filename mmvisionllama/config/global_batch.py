@@ -61,9 +61,17 @@ def share_batch(cfg: Mapping[str, Any], processes: int) -> GlobalBatch | None:
         near = sorted({max(size - rest, processes), size - rest + processes})
         could = " or ".join(map(str, near))
         text = f"{processes} processes cannot share {size} images evenly; they can share {could}"
-        raise _error(_STATED, f"{text} (--global-batch {near[0]}), or take another number of processes")
+        others = " or ".join(map(str, _nearest_divisors(size, processes)))
+        raise _error(_STATED, f"{text} (--global-batch {near[0]}), or take {others} processes")
     per_device = next(x for x in range(min(most, share), 0, -1) if share % x == 0)
     return GlobalBatch(size, processes, per_device, share // per_device)
+
+
+def _nearest_divisors(size: int, number: int) -> list[int]:
+    """Return the divisors of ``size`` below and above a number that is none."""
+    divisors = [x for x in range(1, size + 1) if size % x == 0]
+    below, above = [x for x in divisors if x < number], [x for x in divisors if x > number]
+    return [*below[-1:], *above[:1]]
 
 
 def take_global_batch(cfg: Config, size: int) -> str:

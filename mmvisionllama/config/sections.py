@@ -200,6 +200,7 @@ ROOT: Mapping[str, Entry] = {
     "custom_hooks": replace(_HOOK, lists=True),
     "data_preprocessor": _data_preprocessor,
     "visualizer": component("visualizer", "Visualizer", False),
+    "track": Section("vis_backend", lists=None, plain=Literal["tensorboard", "wandb", "mlflow"]),
     "log_processor": component("log_processor", "LogProcessor", False),
     "randomness": Section(keys=accepted(Runner.set_randomness) | {"seed": Count | None}),
     "env_cfg": Section(

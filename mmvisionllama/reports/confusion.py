@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from mmvisionllama.registry import HOOKS
 from mmvisionllama.reports.figures import class_bars, write_figure
 from mmvisionllama.reports.naming import class_name
-from mmvisionllama.reports.tables import show_class_results
 
 _MOST_NAMED = 40
 
@@ -48,9 +47,6 @@ class ConfusionHook(Hook):
             file = Path(runner.work_dir) / "confusion.png"
             write_figure(draw_confusion(matrix.numpy(), self._classes), file)
             runner.logger.info("Confusion matrix: %s", file)
-            images = matrix.numpy().sum(axis=1)
-            right = np.where(images > 0, 100 * np.diagonal(matrix.numpy()) / np.maximum(images, 1), np.nan)
-            show_class_results(runner, "Each class", self._classes, {"accuracy": right})
 
 
 def draw_confusion(matrix: NDArray, classes: Sequence[str] | None = None) -> Figure:

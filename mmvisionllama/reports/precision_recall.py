@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mmvisionllama.registry import HOOKS
 from mmvisionllama.reports.figures import class_bars, write_figure
-from mmvisionllama.reports.tables import show_class_results
 
 _KINDS = {"bbox": "boxes", "segm": "masks"}
 _IOU = 0.5
@@ -58,9 +57,6 @@ class PrecisionRecallHook(Hook):
         out = Path(runner.work_dir) / "precision_recall.png"
         write_figure(draw_precision_recall(curves, names), out)
         runner.logger.info("Precision and recall: %s", out)
-        found = {f"AP50 {_KINDS[kind]}": x for kind, x in curves.items() if x.size}
-        columns = {heading: 100 * values.mean(axis=0) for heading, values in found.items()}
-        show_class_results(runner, "Each class", names, columns)
 
 
 def precision_by_recall(

@@ -17,6 +17,7 @@ from mmvisionllama.reports.run_progress import ProgressHook
 from mmvisionllama.reports.screen import screen_of
 from mmvisionllama.reports.summary import best_of
 from mmvisionllama.reports.tables import metrics_table
+from mmvisionllama.reports.tracking import FOLDER as TRACKING
 
 
 class RunEndHook(Hook):
@@ -54,10 +55,11 @@ class RunEndHook(Hook):
         screen_of(runner.logger).say(metrics_table("Validation", columns))
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook):
-                hook.show_classes(runner, runner.val_dataloader.dataset)
+                hook.show_classes(runner)
 
     def _pictures(self, runner: Runner) -> Iterator[str]:
-        files = sorted(Path(runner.work_dir).rglob("*.png"))
+        folder = Path(runner.work_dir)
+        files = [x for x in sorted(folder.rglob("*.png")) if not x.is_relative_to(folder / TRACKING)]
         new = [from_here(x) for x in files if x.stat().st_mtime >= self._started - 1]
         if new:
             yield f"  pictures    {', '.join(new)}"

@@ -1,28 +1,26 @@
 """Progress of a run: bar or lines of trainings, validations and tests, and their metrics afterwards."""
 
 import math
-import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from rich.text import Text
 
-from mmvisionllama.host_internals import keep_class_scores
+from mmvisionllama.reports.class_results import ClassResults
 from mmvisionllama.reports.progress import Bar, Lines, Status, display
 from mmvisionllama.reports.screen import screen_of
-from mmvisionllama.reports.start_report import images_of_step
+from mmvisionllama.reports.speed import WINDOW, mean_of, peak_memory, speed_of
 from mmvisionllama.reports.summary import best_of
-from mmvisionllama.reports.tables import metrics_table, scalars_of, show_class_results
+from mmvisionllama.reports.tables import class_table, metrics_table, scalars_of
 
-_WINDOW = 20  # iterations that loss and times are means of
 LONG_SECONDS = 20.0  # seconds after which it is worth saying what a run does
+_MOST_CLASSES = 200  # whose results are shown
 _NAMES = {"val": "validation", "test": "test"}
 
 
@@ -30,8 +28,9 @@ class ProgressHook(Hook):
     """Show how far a run is, its speed, and what it finds; the first process alone does.
 
     Of a training: step, epoch, the mean loss of the last 20 steps, the main metric, the learning rate of the
-    config, images a second of all processes, the share of time spent waiting for data, the peak of memory and
-    the time left, in which the validations to come take as long as the last one.
+    config, images a second of all processes, the utilisation of GPUs, the share of time spent waiting for
+    data with a hint where it is large, the peak of memory and the time left, in which validations to come
+    take as long as the last one.
     """
 
     def __init__(self) -> None:
@@ -40,7 +39,7 @@ class ProgressHook(Hook):
         self._moved = time.monotonic()
         self._began = self._eval_seconds = 0.0
         self._metrics: dict[str, float] = {}
-        self._class_scores: dict[str, Sequence[float]] = {}
+        self._classes = ClassResults()
 
     @contextmanager
     def shown(self, runner: Runner) -> Iterator[None]:
@@ -82,8 +81,7 @@ class ProgressHook(Hook):
         if mode == "train":
             return
         self._mode, self._left_at, self._done, self._began = mode, self._done, 0, self._moved
-        for metric in runner.built_loops[mode].evaluator.metrics:
-            keep_class_scores(metric, self._class_scores)
+        self._classes.follow(runner.built_loops[mode].evaluator)
         self._announce()
 
     def _after_iter(
@@ -109,13 +107,13 @@ class ProgressHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if is_main_process():
             screen_of(runner.logger).say(metrics_table("Test", {"result": scalars_of(metrics)}))
-            self.show_classes(runner, runner.test_dataloader.dataset)
+            self.show_classes(runner)
 
-    def show_classes(self, runner: Runner, dataset: Any) -> None:
-        """Show the results of each class, as far as the metric of the last evaluation tells them."""
-        if self._class_scores:
-            classes = dataset.metainfo.get("classes")
-            show_class_results(runner, "Each class", classes, self._class_scores)
+    def show_classes(self, runner: Runner) -> None:
+        """Show the results of each class of the last evaluation, unless there are hundreds."""
+        found = self._classes.found
+        if found and max(map(len, found.values())) <= _MOST_CLASSES:
+            screen_of(runner.logger).say(class_table("Each class", self._classes.classes, found))
 
     def _announce(self) -> None:
         if self._display is not None:
@@ -125,7 +123,7 @@ class ProgressHook(Hook):
         for name, text in (("loss", "loss {:.4g}"), ("base_lr", "lr {:.2e}"), ("lr", "lr {:.2e}")):
             if name == "lr" and "train/base_lr" in runner.message_hub.log_scalars:
                 continue
-            value = _mean(runner, f"train/{name}", _WINDOW if name == "loss" else 1)
+            value = mean_of(runner, f"train/{name}", WINDOW if name == "loss" else 1)
             if value is not None:
                 yield text.format(value)
             if name == "loss":
@@ -145,7 +143,7 @@ class ProgressHook(Hook):
         yield f"{name} {self._metrics[name]:.4g}" + ("" if best is None else f" (best {best:.4g})")
 
     def _left(self, runner: Runner) -> float | None:
-        each = _mean(runner, "train/time", _WINDOW)
+        each = mean_of(runner, "train/time")
         if each is None or not math.isfinite(each):
             return None
         validations = _validations_left(runner, self._done) if self._eval_seconds else 0
@@ -160,31 +158,14 @@ def progress_shown(runner: Runner) -> Iterator[None]:
         yield
 
 
-def peak_memory() -> int:
-    """Return the bytes that this process needed at most: of its GPU, or of memory on a CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def _memory() -> str:
     return f"{peak_memory() / (1 << 30):.2f} GiB"
 
 
 def _speed(runner: Runner, mode: str) -> tuple[list[str], float | None]:
-    """Return images a second and the share of waiting for data, and the seconds of an iteration."""
-    each, data = (_mean(runner, f"{mode}/{name}", _WINDOW) for name in ("time", "data_time"))
-    if not each or not math.isfinite(each):
-        return [], None
-    facts = [f"{images_of_step(runner, mode) / each:.3g} images/s"]
-    if data is not None:
-        facts.append(f"{100 * data / each:.0f} % waiting for data")
-    return facts, each
-
-
-def _mean(runner: Runner, name: str, window: int) -> float | None:
-    buffer = runner.message_hub.log_scalars.get(name)
-    return None if buffer is None or not len(buffer.data[0]) else float(buffer.mean(window))
+    """Return the speed in words, and the seconds of an iteration."""
+    speed = speed_of(runner, mode)
+    return ([], None) if speed is None else (speed.facts(), speed.seconds)
 
 
 def _epoch(runner: Runner) -> list[str]:

@@ -18,6 +18,7 @@ from mmvisionllama.errors import UserError
 from mmvisionllama.fault_tolerance.folder_lock import is_free
 from mmvisionllama.files import damaged, plain_float, read_json, read_record, write_json
 from mmvisionllama.registry import HOOKS
+from mmvisionllama.reports.class_results import ClassResults
 from mmvisionllama.reports.provenance import provenance
 from mmvisionllama.reports.report_hook import ReportHook, validations
 from mmvisionllama.runner_parts import unwrapped
@@ -34,6 +35,7 @@ _PACKAGES = (
     "mmvisionllama",
 )
 _SECONDS = "seconds_trained"
+_CLASSES = "class_results"
 SUMMARY = "summary.json"
 _KILLED = "its process ended without a word, e.g. by SIGKILL or as its machine went down"
 _METRICS = Mapping[str, float | None]
@@ -56,6 +58,9 @@ _KINDS = {
     "command": str | None,
     "best_step": Count | None,
     "best_checkpoint": str | None,
+    "history": dict,
+    "last_classes": dict | None,
+    "best_classes": dict | None,
 }
 
 
@@ -68,8 +73,13 @@ class RunSummaryHook(ReportHook):
     A process that is killed leaves "running"; ``read_summary`` and the next start say ``"killed"`` then.
     ``"validations"`` holds step, epoch and metrics of them all, ``"last"`` and ``"best"`` the metrics of two,
     under the host's names; the best is that of the first metric that CheckpointHook's ``save_best`` watches.
+    ``"history"`` has steps and values of each metric, ``"last_classes"`` and ``"best_classes"`` the results
+    of each class in percent; docs/follow.md shows all of it.
     Seconds count the whole training, also what came before a resume.
     """
+
+    def __init__(self) -> None:
+        self._classes = ClassResults()
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock, from where a resumed training stopped it, and write the first summary."""
@@ -82,6 +92,19 @@ class RunSummaryHook(ReportHook):
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Keep the time in the message hub, which checkpoints hold."""
         runner.message_hub.update_info(_SECONDS, time.perf_counter() - self._start)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Listen to what the metrics find of each class."""
+        self._classes.follow(runner.val_loop.evaluator)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Keep the results of each class beside those of the best validation, where checkpoints have them."""
+        super().after_val_epoch(runner, metrics)
+        if self._training and (found := self._classes.by_name()):
+            best = best_of(runner).get("best_step")
+            kept = [x for x in _class_results(runner) if x["step"] == best and best < runner.iter]
+            this = {"step": runner.iter, "results": found}
+            runner.message_hub.update_info(_CLASSES, [*kept, this])
 
     def interrupted(self, runner: Runner, error: BaseException) -> None:
         """Say in the summary what ended the training; does nothing if no training had started."""
@@ -97,6 +120,7 @@ class RunSummaryHook(ReportHook):
         hub = runner.message_hub.runtime_info
         model = unwrapped(runner)
         past = validations(runner)
+        last_step, best = past[-1]["step"] if past else None, best_of(runner)
         run = getattr(runner, "run", None)  # mmengine's own Runner has none
         return {
             "config": _config(runner),
@@ -109,16 +133,42 @@ class RunSummaryHook(ReportHook):
             "planned_steps": runner.max_iters,
             "epochs": runner.epoch,
             "last": past[-1]["metrics"] if past else None,
-            "last_step": past[-1]["step"] if past else None,
+            "last_step": last_step,
+            "last_classes": _classes_at(runner, last_step),
+            "history": history_of(past),
             "validations": past,
             "last_checkpoint": hub.get("last_ckpt"),
-            **best_of(runner),
+            **best,
+            **({"best_classes": _classes_at(runner, best["best_step"])} if best else {}),
             "parameters": sum(x.numel() for x in model.parameters()),
             "trained_parameters": sum(x.numel() for x in model.parameters() if x.requires_grad),
             "world_size": get_world_size(),
             "device": str(next(model.parameters()).device),
             "versions": {"python": platform.python_version(), **versions()},
         }
+
+
+def history_of(past: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float | None]]]:
+    """Return steps and values of each metric of validations, in their order.
+
+    Args:
+        past: ``"validations"`` of a summary; of an older one, too, which has no ``"history"``.
+    """
+    history: dict[str, dict[str, list[float | None]]] = {}
+    for validation in past:
+        for name, value in validation["metrics"].items():
+            points = history.setdefault(name, {"steps": [], "values": []})
+            points["steps"].append(validation["step"])
+            points["values"].append(value)
+    return history
+
+
+def _class_results(runner: Runner) -> list[dict[str, Any]]:
+    return runner.message_hub.runtime_info.get(_CLASSES, [])
+
+
+def _classes_at(runner: Runner, step: int | None) -> dict[str, dict[str, float]] | None:
+    return next((x["results"] for x in _class_results(runner) if x["step"] == step), None)
 
 
 def _write(path: Path, summary: dict[str, Any]) -> None:

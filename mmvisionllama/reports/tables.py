@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.runner import Runner
 from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.console import Group, RenderableType
@@ -13,7 +12,6 @@ from rich.text import Text
 
 from mmvisionllama.files import plain_float
 from mmvisionllama.reports.naming import class_name
-from mmvisionllama.reports.screen import screen_of
 
 _MOST_ROWS = 30
 
@@ -54,13 +52,6 @@ def class_table(
     first, values = next(iter(columns.items()))
     cells = [f"{name} {_number(float(x))}" for name, x in zip(names, values, strict=True)]
     return Group(Text(f"{title}: {first}", style="bold"), Columns(cells, padding=(0, 3), column_first=True))
-
-
-def show_class_results(
-    runner: Runner, title: str, classes: Sequence[str] | None, columns: Mapping[str, Sequence[float]]
-) -> None:
-    """Show the results of each class on the screen of a run."""
-    screen_of(runner.logger).say(class_table(title, classes, columns))
 
 
 def _number(value: float | None) -> str:

@@ -58,6 +58,10 @@ class StepLoader:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.dataloader, name, value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StepLoader":
+        """Stay the same: mmengine copies the dict of a loop, and samplers without an end cannot be copied."""
+        return self
+
     def __len__(self) -> int:
         return -(-len(self.dataloader) // self.batches_per_step)
 

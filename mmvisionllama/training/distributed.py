@@ -134,6 +134,12 @@ def processes_of(environ: Mapping[str, str]) -> int:
     return int(environ.get("WORLD_SIZE", environ.get("SLURM_NTASKS", "1")))
 
 
+def processes_of_machine(environ: Mapping[str, str]) -> int:
+    """Return the number of processes that the launcher starts on this machine, 1 without one."""
+    per_node = environ.get("SLURM_NTASKS_PER_NODE", "1")
+    return int(environ.get("LOCAL_WORLD_SIZE", per_node))
+
+
 def is_first_of_machine(environ: Mapping[str, str]) -> bool:
     """Whether this process speaks for its machine: a file that is missing there, say, is so for all."""
     return environ.get("LOCAL_RANK", environ.get("SLURM_LOCALID", "0")) == "0"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmvisionllama.errors import LaunchError, TrainingEnded
 from mmvisionllama.host_internals import end_workers
-from mmvisionllama.reports.run_progress import peak_memory
+from mmvisionllama.reports.speed import peak_memory, present_memory, reset_peak_memory
 from mmvisionllama.runner_parts import averages, optim_wrappers, unwrapped
 from mmvisionllama.suggestions import shortened
 
@@ -38,6 +38,7 @@ class DryRun:
         peak: Memory of the GPU, or of the process on a CPU.
         held: What the training keeps from step to step, by name.
         untouched: Names of trained parameters that no gradient reached.
+        base: Memory of the process before the first step, on a CPU.
     """
 
     loss: float
@@ -49,23 +50,28 @@ class DryRun:
     val_seconds: float = 0.0
     val_batches: int = 0
     validations: int = 0
+    base: int = 0
 
     @property
     def seconds(self) -> float:
         """Estimate of the whole training."""
         return self.step_seconds * self.steps + self.val_seconds * self.val_batches * self.validations
 
+    def parts(self) -> str:
+        """Return what is held from step to step, in words."""
+        return ", ".join(f"{name} {gib(size)}" for name, size in self.held.items())
+
     def lines(self) -> Iterator[str]:
-        parts = ", ".join(f"{name} {_gib(size)}" for name, size in self.held.items())
+        """Say what was seen, and what the whole training would take."""
         where = "GPU memory" if torch.cuda.is_available() else "memory of a process"
         yield f"Dry run: the loss is {self.loss:.4g}; nothing of this run is kept"
-        yield f"{where}: {_gib(self.peak)} at its peak, of it {parts}; the rest is for activations"
-        steps = _duration(self.step_seconds * self.steps)
+        yield f"{where}: {gib(self.peak)} at its peak, of it {self.parts()}; the rest is for activations"
+        steps = duration(self.step_seconds * self.steps)
         yield f"time: {self.step_seconds:.3g} s a step, {steps} for all {self.steps:,}"
         if self.validations:
-            each = _duration(self.val_seconds * self.val_batches)
+            each = duration(self.val_seconds * self.val_batches)
             yield f"validation: {each} for {self.val_batches:,} batches, {self.validations:,} times"
-        yield f"in all: about {_duration(self.seconds)}; a checkpoint has about {_gib(self._checkpoint())}"
+        yield f"in all: about {duration(self.seconds)}; a checkpoint has about {gib(self._checkpoint())}"
         if self.untouched:
             yield f"WITHOUT GRADIENT: {shortened(self.untouched)}"
 
@@ -73,13 +79,17 @@ class DryRun:
         return sum(size for name, size in self.held.items() if name != "gradients")
 
 
-def report_dry_run(runner: Runner, hook: "DryRunHook") -> DryRun:
+def report_dry_run(
+    runner: Runner, hook: "DryRunHook", lines: Callable[[DryRun], Iterable[str]] = DryRun.lines
+) -> DryRun:
     """Do ``make_dry_run``, and report to the log of the run.
 
+    Args:
+        lines: What is said of it.
     Raises: LaunchError: if the loss is not finite, or no step is left.
     """
     found = make_dry_run(runner, hook)
-    for line in found.lines():
+    for line in lines(found):
         runner.logger.info(line)
     if not math.isfinite(found.loss):
         raise LaunchError(f"--dry-run: the loss is {found.loss}")
@@ -125,8 +135,8 @@ class DryRunHook(Hook):
         for name, parameter in unwrapped(runner).named_parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(self._noting(name))
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        reset_peak_memory()
+        self._base = 0 if torch.cuda.is_available() else present_memory()
         self._left = runner.max_iters - runner.iter
         self._last = time.perf_counter()
 
@@ -147,6 +157,7 @@ class DryRunHook(Hook):
             peak=0,
             held=_held(runner),
             untouched=sorted(_trained(unwrapped(runner)) - self._with_gradient),
+            base=self._base,
         )
         if runner.val_loop is not None:
             self._validate(runner)
@@ -195,11 +206,13 @@ def _size(tensors: Iterable[Tensor]) -> int:
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
-def _gib(size: int) -> str:
-    return f"{size / _GIB:.3g} GiB"
+def gib(size: float) -> str:
+    """Return a number of bytes in words, in MiB where it is small."""
+    return f"{size / _GIB:.3g} GiB" if size >= 0.1 * _GIB else f"{1024 * size / _GIB:.3g} MiB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time in words."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, hours = round(seconds / 60), round(seconds / 3600)

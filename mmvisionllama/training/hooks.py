@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
 from mmvisionllama.checks.schedules import ScheduleCheckHook
 from mmvisionllama.fault_tolerance.nan_guard import NanGuardHook
 from mmvisionllama.fault_tolerance.stopping import StopHook
+from mmvisionllama.reports.flops import FlopsHook
 from mmvisionllama.reports.run_end import RunEndHook
 from mmvisionllama.reports.run_progress import ProgressHook
 from mmvisionllama.reports.start_report import StartReportHook
+from mmvisionllama.reports.tracking import TrackingHook
 from mmvisionllama.training.accumulation import AccumulationHook, accumulation_of
 from mmvisionllama.training.distributed import MeanLossHook
 from mmvisionllama.training.dry_run import DryRunHook
@@ -52,6 +55,10 @@ def _accumulation(runner: Runner) -> Hook | None:
     return AccumulationHook(batches) if batches > 1 else None
 
 
+def _tracking(runner: Runner) -> Hook | None:
+    return TrackingHook(runner.cfg.track) if runner.cfg.get("track") else None
+
+
 def _nan_guard(runner: Runner) -> Hook | None:
     return None if any(isinstance(hook, NanGuardHook) for hook in runner.hooks) else NanGuardHook()
 
@@ -70,6 +77,10 @@ HOOKS = (
         "ScheduleCheckHook", "VERY_HIGH", "holds schedules in epochs against the length in iterations",
         "training", make=lambda runner: ScheduleCheckHook(),
     ),
+    HookEntry(
+        "FlopsHook", "ABOVE_NORMAL", "counts the FLOPs of a step once, for the MFU", "training", "on a GPU",
+        make=lambda runner: FlopsHook() if torch.cuda.is_available() else None,
+    ),
     HookEntry("IterTimerHook", "NORMAL", "times steps and data loading", "default"),
     HookEntry("DistSamplerSeedHook", "NORMAL", "shuffles anew for every epoch", "default"),
     HookEntry("EMAHook", "NORMAL", "keeps moving averages of the weights, and validates with them", "config"),
@@ -86,6 +97,10 @@ HOOKS = (
     HookEntry(
         "NanGuardHook", "BELOW_NORMAL", "skips steps with NaN; after too many, goes back to a checkpoint",
         "runner", "unless the config has one", _nan_guard,
+    ),
+    HookEntry(
+        "TrackingHook", "BELOW_NORMAL", "sends scalars, pictures and the config to trackers", "training",
+        "if `track` of the config names some", _tracking,
     ),
     HookEntry("ParamSchedulerHook", "LOW", "steps the schedules", "default"),
     HookEntry(

@@ -18,6 +18,7 @@ from mmvisionllama.fault_tolerance.random_state import (
     restore_random_state,
     split_streams,
 )
+from mmvisionllama.host_internals import restart_timer
 from mmvisionllama.registry import LOOPS
 
 
@@ -65,8 +66,10 @@ class _TrainLoop:
                 self.step(index, batch)
                 self.runner.save_after_step()
                 self.runner.stop_if_asked()
+                restart_timer(self.runner.hooks)
             self.end_epoch()
             self.validate_if_due()
+            restart_timer(self.runner.hooks)
         self.end_training()
         self.runner.call_hook("after_train")
         return self.runner.model

@@ -26,11 +26,12 @@ from mmvisionllama.evaluation.saved_predictions import PREDICTIONS, has_predicti
 from mmvisionllama.fault_tolerance.bad_batches import FOLDER as BAD_BATCHES
 from mmvisionllama.fault_tolerance.nan_guard import HISTORY
 from mmvisionllama.reports.summary import SUMMARY
+from mmvisionllama.reports.tracking import FOLDER as TRACKING
 
 _ASIDE = "overwritten"
 _SHOWN = 4
 _SAVED = re.compile(r"(nonfinite_|best_.+_)?(iter|epoch)_\d+\.(pth|sharded)")  # where no manifest tells
-_REPORTS = (POINTER, RECORD, HISTORY, BAD_BATCHES, SUMMARY)
+_REPORTS = (POINTER, RECORD, HISTORY, BAD_BATCHES, SUMMARY, TRACKING)
 LOGS = re.compile(r"\d{8}_\d{6}(_\d+)?")  # folders of logs, by the time when a run began
 PAGE = "report.html"
 _PICTURES = ("curves.png", "predictions.png", "confusion.png", "precision_recall.png")

@@ -81,7 +81,7 @@ class ShardedDataParallel(nn.Module):
         skeleton = _without_weights(self.module)
         # The rest of the model as well, so that parameters are shards whenever it is not running.
         options = dict(mesh=self.mesh, mp_policy=self._policy, reshard_after_forward=True)
-        for unit in _outermost(self.module, self._units):
+        for unit in outermost(self.module, self._units):
             fully_shard(unit, **options)
         fully_shard(self.module, **options)
         # Averages are copies, which torch refuses to make since a copy cannot compute. It need not.
@@ -164,12 +164,13 @@ def _mesh_shape(shard_size: int | None) -> tuple[int, ...]:
     return processes // shard_size, shard_size
 
 
-def _outermost(module: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
+def outermost(module: nn.Module, names: Sequence[str]) -> Iterator[nn.Module]:
+    """Yield the modules of these classes that lie in no other one of them: the units that are gathered."""
     for child in module.children():
         if type(child).__name__ in names:
             yield child
         else:
-            yield from _outermost(child, names)
+            yield from outermost(child, names)
 
 
 def _without_weights(module: nn.Module) -> nn.Module:

@@ -117,13 +117,17 @@ def test_the_next_commands_are_named_and_a_second_call_writes_over_nothing(
 def test_a_training_that_was_stopped_is_told_how_to_go_on(
     animals: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmvisionllama.cli.commands.main", lambda arguments: ExitStatus.STOPPED)
+    typed = []
+    monkeypatch.setattr(
+        "mmvisionllama.cli.commands.main", lambda arguments: typed.extend(arguments) or ExitStatus.STOPPED
+    )
     options = ["--task", "cls", "--model", "visionllama_tiny", "--out", tmp_path / "out"]
-    assert main("finetune", animals, *options) == ExitStatus.STOPPED
+    assert main("finetune", animals, *options, "--track", "wandb,mlflow") == ExitStatus.STOPPED
+    assert typed[-1] == "--track=wandb,mlflow"
     (config,) = (tmp_path / "out").glob("*.py")
     told = capsys.readouterr().out.splitlines()[-1]
     assert told.startswith("to go on: ")
-    assert told.endswith(f"train.sh {config} --resume")
+    assert told.endswith(f"train.sh {config} --resume --track=wandb,mlflow")
 
 
 def test_numbers_and_names_that_cannot_be_are_refused_in_a_line(
@@ -141,4 +145,6 @@ def test_numbers_and_names_that_cannot_be_are_refused_in_a_line(
         assert told in capsys.readouterr().err
     assert main("finetune", animals, "--task", "det", *out) == ExitStatus.USER_ERROR
     assert "has none of the layouts of --task det" in capsys.readouterr().err
+    assert main("finetune", animals, "--task", "cls", "--track", "wandbb", *out) == ExitStatus.USER_ERROR
+    assert "--track wandbb: no such tracker. Did you mean 'wandb'?" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -37,4 +37,6 @@ def test_a_wrong_name_ends_the_command_with_status_2_and_leaves_nothing(
     assert main("study", write(tmp_path, metrc="error"), "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert "error:" in error and "Did you mean 'metric'?" in error
+    assert main("study", write(tmp_path), "--track", "wandbb", "--out", tmp_path / "out") == 2
+    assert "--track wandbb: no such tracker" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -58,7 +58,10 @@ def test_the_command_line_of_train_is_frozen() -> None:
     parser = parser_of("train")
     assert positionals(parser) == ["config"]
     assert options(parser) == sorted(
-        [*SHARED, "--dry-run", "--global-batch", "--overwrite", "--resume", "--steps"]
+        [
+            *(*SHARED, "--batch", "--dry-run", "--global-batch", "--gpus", "--overwrite", "--resume"),
+            *("--steps", "--track"),
+        ]
     )
 
 

@@ -53,8 +53,13 @@ def test_a_config_that_fits_its_rate_to_any_batch_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("size", "processes", "message"),
     [
-        (4096, 3, "3 processes cannot share 4096 images evenly; they can share 4095 or 4098"),
-        (4, 8, "8 processes cannot share 4 images evenly; they can share 8"),
+        (
+            4096,
+            3,
+            "3 processes cannot share 4096 images evenly; they can share 4095 or 4098 "
+            r"\(--global-batch 4095\), or take 2 or 4 processes",
+        ),
+        (4, 8, r"8 processes cannot share 4 images evenly; they can share 8 \(.*\), or take 4 processes"),
         (0, 1, "expected a whole number of images, got 0"),
         (2.5, 1, "expected a whole number of images, got 2.5"),
     ],

@@ -30,9 +30,7 @@ def test_a_thousand_classes_are_drawn_without_names() -> None:
     assert figure.get_size_inches().max() < 25
 
 
-def test_a_test_run_draws_all_its_predictions_and_shows_each_class(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_test_run_draws_all_its_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     monkeypatch.setattr(confusion, "draw_confusion", lambda *x: drawn.append(x) or draw_confusion(*x))
     scores = torch.tensor([0.2, 0.8])
@@ -50,6 +48,3 @@ def test_a_test_run_draws_all_its_predictions_and_shows_each_class(
     hook.after_test_epoch(runner)
     assert drawn[0][0].tolist() == [[0, 1], [0, 2]]
     assert (tmp_path / "confusion.png").is_file()
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["ant", "0.00"] in rows
-    assert ["bee", "100.00"] in rows

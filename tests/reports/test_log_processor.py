@@ -1,6 +1,7 @@
 """Log lines of validations."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -62,5 +63,11 @@ def test_a_validation_logs_its_own_loss_and_no_mean_over_past_ones(kind: str, tm
     assert logged == [4, 2, pytest.approx(4 / 3), 1]
     (log,) = tmp_path.glob("*/*.log")
     assert f"{kind}/loss: 2.0000" in log.read_text()
+    # Every line of a training tells its speed; there is no MFU on a CPU.
+    trained = [line for line in log.read_text().splitlines() if "Iter(train)" in line]
+    assert len(trained) == 8
+    assert all(re.search(r"memory: \d+  \S+ images/s  \d+ % waiting for data", line) for line in trained)
+    assert {"images_per_second", "waiting_percent"} <= lines[0].keys()
+    assert "MFU" not in log.read_text()
     # In the training, mmengine's smoothing stays.
     assert lines[1]["loss"] == pytest.approx((8 + 4) / 2)

@@ -65,6 +65,17 @@ def test_every_validation_is_in_the_summary_the_last_one_last(finished: Runner) 
     assert summary["validations"][-1]["metrics"] == summary["last"]
 
 
+def test_each_metric_has_its_history_and_each_class_its_results(finished: Runner) -> None:
+    summary = read(finished)
+    past = summary["validations"]
+    assert summary["history"]["mIoU"] == {"steps": [2, 4], "values": [x["metrics"]["mIoU"] for x in past]}
+    for key in ("last", "best"):
+        of_class = summary[f"{key}_classes"]["IoU"]
+        assert list(of_class) == ["ground", "square"]
+        known = [x for x in of_class.values() if x is not None]
+        assert sum(known) / len(known) == pytest.approx(summary[key]["mIoU"], abs=0.01)
+
+
 def test_metrics_read_as_the_host_rounds_them(finished: Runner) -> None:
     metrics = read(finished)["last"].values()
     assert all(value == round(value, 2) for value in metrics)
@@ -110,6 +121,8 @@ def test_a_resumed_training_counts_the_time_and_validations_before(
     assert (summary["steps"], summary["last_step"]) == (6, 6)
     assert summary["seconds"] > saved["seconds_trained"]
     assert validations(second)[0] == validations(first)[0]
+    assert summary["history"]["mIoU"]["steps"] == [2, 4, 6]
+    assert summary["best_classes"]["IoU"].keys() == {"ground", "square"}  # also of one before the resume
 
 
 def test_a_training_without_validation_has_a_summary_without_metrics(

@@ -92,6 +92,16 @@ def train_here(rank: int, work_dir: Path, train_cfg: dict, at_once: int) -> dict
     return trained(work_dir, train_cfg, at_once, launcher="pytorch")
 
 
+def test_a_sampler_without_an_end_gives_the_parts_of_a_step(tmp_path: Path) -> None:
+    sampler = dict(type="InfiniteSampler", shuffle=True)
+    parts = dict(batch_size=4, num_workers=0, collate_fn=dict(type="default_collate"), sampler=sampler)
+    data = dict(**parts, dataset=dict(type="ToyPoints", count=COUNT))
+    runner = toy(tmp_path, ITERS, 4, train_dataloader=data)
+    runner.train()
+    assert runner.iter == ITERS["max_iters"]
+    assert runner.train_dataloader.batches_per_step == 2
+
+
 @both_loops
 def test_two_processes_that_accumulate_equal_two_that_do_not(tmp_path: Path, train_cfg: dict) -> None:
     whole = in_processes(2, train_here, tmp_path / "whole", train_cfg, BATCH)[0]
