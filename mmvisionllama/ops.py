@@ -203,7 +203,11 @@ def roi_align_backward(
 def _torchvision(
     maps: Tensor, rois: Tensor, bins: tuple[int, int], scale: float, samples: int, aligned: bool
 ) -> Tensor:
-    return torch.ops.torchvision.roi_align(maps, rois.to(maps), scale, *bins, samples, aligned)
+    # Of a box that is not finite the operator reads no cells, or some outside of the map; torch makes it NaN.
+    finite = rois.isfinite().all(dim=1, keepdim=True)
+    boxes = torch.where(finite, rois, 0).to(maps)
+    pooled = torch.ops.torchvision.roi_align(maps, boxes, scale, *bins, samples, aligned)
+    return torch.where(finite[..., None, None], pooled, torch.nan)
 
 
 class _Chunk(NamedTuple):

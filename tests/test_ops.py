@@ -154,11 +154,12 @@ def test_no_boxes_give_an_empty_result_and_a_gradient_of_zero() -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_a_box_that_is_not_finite_spoils_its_own_region_alone() -> None:
+@pytest.mark.parametrize("samples", [0, 2])
+def test_a_box_that_is_not_finite_spoils_its_own_region_alone(samples: int) -> None:
     maps, rois = torch.randn(2, 4, 20, 20), regions(6, size=20)
-    expected = roi_align(maps, rois, 7)
+    expected = roi_align(maps, rois, 7, 1.0, samples)
     rois[3] = torch.tensor([0, float("nan"), 1, 5, float("inf")])
-    found = roi_align(maps, rois, 7)
+    found = roi_align(maps, rois, 7, 1.0, samples)
     others = [0, 1, 2, 4, 5]
     assert torch.equal(found[others], expected[others])
     assert found[3].isnan().all()
