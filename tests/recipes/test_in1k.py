@@ -312,7 +312,11 @@ def test_fine_tuning_begins_with_the_encoder_and_a_new_norm_and_head(
             [*TINY, "model.neck.input_features=96", "model.backbone.frozen_stages=8"],
             {"backbone.norms.all", "neck.bn", "head.fc"},
         ),
-        ("vit_mae", [*TINY_VIT, "model.neck.input_features=96", "model.backbone.frozen_stages=4"], {"neck.bn", "head.layers.head"}),
+        (
+            "vit_mae",
+            [*TINY_VIT, "model.neck.input_features=96", "model.backbone.frozen_stages=4"],
+            {"neck.bn", "head.layers.head"},
+        ),
     ],
 )
 def test_a_linear_probe_trains_the_head_alone_by_lars_on_the_encoder(
