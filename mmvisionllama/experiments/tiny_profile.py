@@ -183,6 +183,8 @@ def _detector(cfg: Config) -> Iterator[str]:
     yield "model.test_cfg.rpn.max_per_img=20"
     yield "model.test_cfg.rcnn.max_per_img=5"
     yield "model.roi_head.bbox_head.fc_out_channels=64"
+    yield "model.roi_head.mask_head.num_convs=1"
+    yield "model.roi_head.mask_head.conv_out_channels=32"
     yield "model.test_cfg.rcnn.score_thr=0.0"  # so that a detector of a few steps finds something
     if cfg.model.neck.type == "FPN":
         yield from _backbone(cfg.model.backbone, SIDE)
