@@ -4,9 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTS = ("mmdet", "mmpretrain", "mmseg", "torchvision")
@@ -20,6 +19,7 @@ EXTRAS = (
     "torch_fidelity",
     "torchdiffeq",
 )
+HOST_REGISTRIES = ("mmdet", "mmseg", "mmpretrain")
 WITHOUT_HOSTS = f"""
 from importlib.machinery import PathFinder
 
@@ -78,23 +78,21 @@ def test_backbones_build_and_run_where_no_host_and_no_extra_is_installed(tmp_pat
     assert run(WITHOUT_HOSTS + snippet + BOTH_BACKBONES, tmp_path) == SHAPES
 
 
-@pytest.mark.parametrize("host", ["mmdet", "mmseg"])
-def test_the_registry_of_a_host_builds_a_backbone(host: str, tmp_path: Path) -> None:
-    script = f"from {host}.registry import MODELS\n\nimport mmvisionllama\n{BUILD}"
-    assert run(script, tmp_path)[-2:] == SHAPES
-
-
-def test_a_script_for_mmpretrain_builds_a_backbone_and_a_classifier_around_it(tmp_path: Path) -> None:
+def test_the_registry_of_every_host_builds_a_backbone_and_mmpretrain_a_classifier_around_it(
+    tmp_path: Path,
+) -> None:
+    registries = "\n".join(f"from {host}.registry import MODELS as {host}" for host in HOST_REGISTRIES)
     script = f"""
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS
+{registries}
 
 import mmvisionllama
-{BUILD}
+for MODELS in ({", ".join(HOST_REGISTRIES)}):
+{textwrap.indent(BUILD, "    ")}
 init_default_scope("mmpretrain")
 backbone = dict(type="mmvisionllama.VisionLLaMA", arch="small", img_size=64)
 head = dict(type="LinearClsHead", num_classes=10, in_channels=384)
-model = MODELS.build(dict(type="ImageClassifier", backbone=backbone, head=head))
+model = mmpretrain.build(dict(type="ImageClassifier", backbone=backbone, head=head))
 print(tuple(model(images).shape))
 """
-    assert run(script, tmp_path)[-3:] == [*SHAPES, "(1, 10)"]
+    assert run(script, tmp_path)[-7:] == [*SHAPES * len(HOST_REGISTRIES), "(1, 10)"]

@@ -3,7 +3,6 @@
 import json
 import sys
 from math import ceil
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -174,11 +173,16 @@ def test_results_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_memory_is_bounded_for_a_thousand_boxes_on_an_image_of_1024_pixels(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Give what a process finds in which mmcv has no compiled operators."""
     code = """
-import resource, torch
+import json, resource, sys
+import torch
 import mmvisionllama
+from mmvisionllama import compat
 from mmcv.ops import nms, roi_align
+assert not compat.operators_are_compiled()
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 maps = torch.randn(1, 64, 256, 256, requires_grad=True)
 corners = torch.rand(1000, 2) * 824
@@ -187,11 +191,25 @@ roi_align(maps[..., :8, :8], torch.zeros(1, 5), 7).sum().backward()
 before = peak()
 nms(boxes, torch.rand(1000), 0.7)
 roi_align(maps, torch.cat([torch.zeros(1000, 1), boxes], 1), 7, 0.25).sum().backward()
-print(peak() - before)
+found = {"MiB": peak() - before}
+from mmcv.utils import collect_env
+found["compiler"] = collect_env()["MMCV Compiler"]
+from tests.detector_steps import steps_of
+found["steps"] = {name: steps_of(name) for name in sys.argv[1:]}
+print(json.dumps(found))
 """
-    done = python(tmp_path, "-c", code)
+    done = python(tmp_path_factory.mktemp("without"), "-c", code, *TINY)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_mmcv_describes_itself_without_compiled_operators(without: dict[str, Any]) -> None:
+    assert without["compiler"] == "none: mmcv was installed without compiled operators"
+
+
+def test_memory_is_bounded_for_a_thousand_boxes_on_an_image_of_1024_pixels(without: dict[str, Any]) -> None:
     # Result and gradient take 12 and 16 MiB each; the boxes' windows together would take 150.
-    assert float(done.stdout) < 100, done.stderr
+    assert without["MiB"] < 100
 
 
 def greedy(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list[int]:
@@ -291,18 +309,9 @@ def test_any_other_operator_names_itself_and_how_to_compile_it() -> None:
 
 
 def test_detectors_train_and_predict_without_compiled_operators_as_in_this_environment(
-    tmp_path: Path,
+    without: dict[str, Any],
 ) -> None:
-    code = """
-import json, sys
-from mmvisionllama import compat
-assert not compat.operators_are_compiled()
-from tests.detector_steps import steps_of
-print(json.dumps({name: steps_of(name) for name in sys.argv[1:]}))
-"""
-    done = python(tmp_path, "-c", code, *TINY)
-    assert done.returncode == 0, done.stderr
-    for name, steps in json.loads(done.stdout.splitlines()[-1]).items():
+    for name, steps in without["steps"].items():
         here = steps_of(name)
         assert steps["objects"] == here["objects"] > 0
         for ours, theirs in zip(steps["losses"], here["losses"], strict=True):

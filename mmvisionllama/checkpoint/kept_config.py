@@ -2,7 +2,7 @@
 
 import ast
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,19 @@ def kept_model(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Any
     return dict(model) if isinstance(model, Mapping) else None
 
 
-def kept_settings(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the config that ``checkpoint`` keeps as text, those that are plain data."""
+def kept_settings(checkpoint: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the settings of the config that ``checkpoint`` keeps as text, those that are plain data.
+
+    Args:
+        names: Which of them; none: all.
+    """
     text = (checkpoint.get("meta") or {}).get("cfg")
-    return dict(settings_in(text)) if isinstance(text, str) else {}
+    return dict(settings_in(text, names=names)) if isinstance(text, str) else {}
 
 
 def kept_setting(checkpoint: Mapping[str, Any], name: str) -> Any:
     """Return a top-level setting of the config that ``checkpoint`` keeps as text, None if there is none."""
-    return kept_settings(checkpoint).get(name)
+    return kept_settings(checkpoint, name).get(name)
 
 
 def facts_beside(path: str | Path) -> dict[str, Any]:
@@ -66,10 +70,13 @@ def facts_file(path: Path) -> Path:
     return path.with_name("config.json") if is_published else beside
 
 
-def settings_in(text: str, *, also_code: bool = False) -> Iterator[tuple[str, Any]]:
+def settings_in(
+    text: str, *, names: Collection[str] = (), also_code: bool = False
+) -> Iterator[tuple[str, Any]]:
     """Yield the settings of a config that mmengine wrote; nothing of it is run.
 
     Args:
+        names: Which settings; none: all.
         also_code: Yield the source text of what has something else than literals; else that is left out.
     """
     try:
@@ -78,7 +85,7 @@ def settings_in(text: str, *, also_code: bool = False) -> Iterator[tuple[str, An
         return
     for line in lines:
         match line:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not names or name in names:
                 source = ast.unparse(value) if also_code else None
                 try:
                     setting = ast.literal_eval(_DictCalls().visit(value))
@@ -94,7 +101,7 @@ class _DictCalls(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if ast.unparse(node.func) != "dict" or node.args:
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args:
             return node
         return ast.Dict(
             [x.arg and ast.Constant(x.arg) for x in node.keywords], [x.value for x in node.keywords]

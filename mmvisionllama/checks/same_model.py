@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmvisionllama.checkpoint.kept_config import kept_model, kept_setting
+from mmvisionllama.checkpoint.kept_config import kept_model, kept_settings
 from mmvisionllama.config.component_types import UnknownType, resolve, resolve_untrusted
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.generation.network import DiT, resolve_block
@@ -156,9 +156,10 @@ def _both(checkpoint: Mapping[str, Any], path: Any, cfg: Config) -> tuple[Any, A
     kept = kept_model(checkpoint, path)
     if kept is None or "type" not in kept:
         return None, given
-    scope = kept_setting(checkpoint, "default_scope") or scope
+    beside = kept_settings(checkpoint, "default_scope", "data_preprocessor")
+    scope = beside.get("default_scope") or scope
     try:
-        return _whole(kept, kept_setting(checkpoint, "data_preprocessor"), scope, resolve_untrusted), given
+        return _whole(kept, beside.get("data_preprocessor"), scope, resolve_untrusted), given
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: the model config that it keeps is damaged: {type(error).__name__} {error}"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def plan_branch(branch: Branch, out: Path, *, seed: int, profile: Profile) -> li
 
 def _training(config: str, before: Link | None, out: Path, seed: int, profile: Profile) -> Link:
     options = profile.options(config)
-    cfg = load_config(config, parse_options(options))
+    cfg, sha256 = settings_by(config, tuple(options), data_root_base())
     # A second training by one config, after another pre-training, gets a folder of its own.
     parents = [] if before is None else [before.folder.name.rpartition("_seed")[0]]
     folder = out / f"{'_after_'.join([Path(config).stem, *parents])}_seed{seed}"
@@ -156,7 +157,7 @@ def _training(config: str, before: Link | None, out: Path, seed: int, profile: P
     request = {
         "link": "train",
         "config": config,
-        "sha256": _settings_hash(cfg),
+        "sha256": sha256,
         "seed": seed,
         "amp": profile.amp,
         "from": before.request if before else None,
@@ -168,7 +169,7 @@ def _training(config: str, before: Link | None, out: Path, seed: int, profile: P
 def _evaluation(trained: Link, branch: Branch, seed: int, profile: Profile) -> list[Link]:
     how, config = branch.evaluation, branch.trainings[-1]
     options = profile.options(config)
-    cfg = load_config(config, parse_options(options))
+    cfg, _ = settings_by(config, tuple(options), data_root_base())
     common = [*options, *_places(cfg), *how.cfg_options]
     cfg_options = ["--cfg-options", *common] if common else []
 
@@ -225,9 +226,11 @@ def _last_checkpoint(trained: Link) -> Path:
     return trained.results[0]
 
 
-def _settings_hash(cfg: Config) -> str:
-    """Give the hash of all settings, wherever the data lie."""
-    return hashlib.sha256(cfg.pretty_text.replace(str(data_root_base()), "data").encode()).hexdigest()
+@cache  # a report plans each row of a table again, for every seed
+def settings_by(config: str, options: tuple[str, ...], data: Path) -> tuple[Config, str]:
+    """Give a config, which nobody changes, and the hash of all settings, wherever the data lie."""
+    cfg = load_config(config, parse_options(options))
+    return cfg, hashlib.sha256(cfg.pretty_text.replace(str(data), "data").encode()).hexdigest()
 
 
 def _places(cfg: Config) -> list[str]:

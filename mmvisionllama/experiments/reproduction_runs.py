@@ -6,13 +6,11 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mmvisionllama.config import load_config
 from mmvisionllama.config.config_files import checkout, commit
 from mmvisionllama.config.loading import DATA_VARIABLE, data_root_base
-from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.config.variables import walk
 from mmvisionllama.errors import ExitStatus, LinkError, ReproductionError
-from mmvisionllama.experiments.reproduction import REFERENCE, Link, Profile, started_by
+from mmvisionllama.experiments.reproduction import REFERENCE, Link, Profile, settings_by, started_by
 from mmvisionllama.files import write_json
 
 _SHOWN_LINES = 15
@@ -26,7 +24,8 @@ def require_data(links: Sequence[Link], profile: Profile) -> None:
     wanted: dict[str, str] = {}
     for link in links:
         if link.kind == "train":
-            cfg = load_config(link.request["config"], parse_options(profile.options(link.request["config"])))
+            config = link.request["config"]
+            cfg, _ = settings_by(config, tuple(profile.options(config)), data_root_base())
             for path, value in walk({x: cfg.get(x) for x in ("train_dataloader", "val_dataloader")}):
                 if path.endswith(".data_root") and not Path(value).is_dir():
                     wanted[value] = "docs/data.md says how to get it"

@@ -1,6 +1,7 @@
 """The tiny profile of a reproduction: options that shrink any recipe to seconds on a CPU."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from mmengine.config import Config
@@ -43,16 +44,7 @@ class TinyProfile(Profile):
     samples = 6
 
     def options(self, config: str) -> list[str]:
-        cfg = load_config(config)
-        task = {
-            "ImageClassifier": _classifier,
-            "MAE": _mae,
-            "EncoderDecoder": _segmenter,
-            "MaskRCNN": _detector,
-            "ClassConditionalGenerator": _generator,
-        }[_bare(cfg.model.type)]
-        found = dict(x.split("=", 1) for x in (*_length(cfg), *_loading(cfg), *task(cfg)))
-        return [f"{key}={value}" for key, value in found.items()]
+        return list(_options(config))
 
     def sampling(self, evaluation: Evaluation) -> list[str]:
         steps = [] if evaluation.steps is None else ["--steps", "2"]
@@ -63,6 +55,20 @@ class TinyProfile(Profile):
 
     def size(self, side: str) -> str:
         return str(round(int(side) * SIDE / 224 / 16) * 16)
+
+
+@cache  # every link of every seed asks for those of its config
+def _options(config: str) -> tuple[str, ...]:
+    cfg = load_config(config)
+    task = {
+        "ImageClassifier": _classifier,
+        "MAE": _mae,
+        "EncoderDecoder": _segmenter,
+        "MaskRCNN": _detector,
+        "ClassConditionalGenerator": _generator,
+    }[_bare(cfg.model.type)]
+    found = dict(x.split("=", 1) for x in (*_length(cfg), *_loading(cfg), *task(cfg)))
+    return tuple(f"{key}={value}" for key, value in found.items())
 
 
 def _bare(type_name: str) -> str:
@@ -177,6 +183,8 @@ def _detector(cfg: Config) -> Iterator[str]:
     yield "model.test_cfg.rpn.max_per_img=20"
     yield "model.test_cfg.rcnn.max_per_img=5"
     yield "model.roi_head.bbox_head.fc_out_channels=64"
+    yield "model.roi_head.mask_head.num_convs=1"
+    yield "model.roi_head.mask_head.conv_out_channels=32"
     yield "model.test_cfg.rcnn.score_thr=0.0"  # so that a detector of a few steps finds something
     if cfg.model.neck.type == "FPN":
         yield from _backbone(cfg.model.backbone, SIDE)

@@ -8,6 +8,7 @@ import pytest
 from mmvisionllama.inference.publishing import publish
 from mmvisionllama.inference.trained_model import TrainedModel, load
 from tests.inference.models import CONFIGS, train, write_data
+from tests.quick import write_plainly
 
 
 @pytest.fixture(scope="package")
@@ -22,7 +23,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def checkpoints(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     base = tmp_path_factory.mktemp("runs")
-    return {task: train(task, base) for task in CONFIGS}
+    with pytest.MonkeyPatch.context() as patch:
+        write_plainly(patch)
+        return {task: train(task, base) for task in CONFIGS}
 
 
 @pytest.fixture(scope="package")

@@ -31,8 +31,11 @@ _PLAIN = dict(_delete_=True, embed_dims=96, num_layers=2, num_heads=3)
 _SHALLOW: dict[str, dict[str, Any]] = {
     "classification": dict(backbone=dict(arch=_PLAIN)),
     "segmentation": dict(backbone=dict(arch={**_PLAIN, "num_layers": 4}, out_indices=(0, 1, 2, 3))),
-    # It finds something after a few steps.
-    "detection": dict(test_cfg=dict(rcnn=dict(score_thr=0.0))),
+    "detection": dict(
+        train_cfg=dict(rpn_proposal=dict(max_per_img=100), rcnn=dict(sampler=dict(num=32))),
+        # It finds something after a few steps.
+        test_cfg=dict(rpn=dict(max_per_img=100), rcnn=dict(score_thr=0.0, max_per_img=20)),
+    ),
     "reconstruction": dict(backbone=dict(arch=_PLAIN), neck=dict(decoder_depth=1)),
     "generation": dict(network=dict(arch=_PLAIN)),
 }

@@ -9,7 +9,19 @@ from torch import Tensor
 from mmvisionllama.models.backbone import RotaryBackbone
 from tests.models.test_backbones import PLAIN_ARCH, both, images, plain, pyramid, seeded, short
 
-as_graph = pytest.mark.parametrize("build", [plain, short])
+
+# Compilers take a second or two for each block: two of several equal ones, two stages of four.
+def two_blocks(**options: object) -> RotaryBackbone:
+    return plain(arch=PLAIN_ARCH | dict(num_layers=2), **options)
+
+
+def two_stages(**options: object) -> RotaryBackbone:
+    model = short(out_indices=(1,), out_type="featmap", **options)
+    del model.stages[2:]
+    return model
+
+
+as_graph = pytest.mark.parametrize("build", [two_blocks, two_stages])
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:
@@ -49,7 +61,9 @@ def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("build", "img_hw"), [(plain, (64, 64)), (plain, (40, 72)), (short, (40, 72))])
+@pytest.mark.parametrize(
+    ("build", "img_hw"), [(two_blocks, (64, 64)), (two_blocks, (40, 72)), (two_stages, (40, 72))]
+)
 def test_compiles_as_one_graph_and_computes_the_same(
     build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
 ) -> None:
@@ -74,10 +88,9 @@ def test_compiles_as_one_graph_with_drop_path_and_checkpointing(build: Callable[
     assert all(p.grad is not None for p in model.parameters())
 
 
-# It takes a second or two for each of its kernels: one of several equal blocks, two stages of four.
 @pytest.mark.parametrize(
     ("build", "options"),
-    [(plain, dict(arch=PLAIN_ARCH | dict(num_layers=1))), (short, dict(out_indices=(1,)))],
+    [(plain, dict(arch=PLAIN_ARCH | dict(num_layers=1))), (two_stages, {})],
 )
 def test_the_default_compiler_computes_the_same(
     build: Callable[..., RotaryBackbone], options: dict[str, object]
@@ -89,41 +102,34 @@ def test_the_default_compiler_computes_the_same(
         torch.testing.assert_close(compiled, model(img)[0], atol=1e-4, rtol=1e-3)
 
 
-@as_graph
-def test_exports_with_a_free_batch_size(build: Callable[..., RotaryBackbone]) -> None:
-    model = seeded(build).eval()
-    batch = torch.export.Dim("batch", min=2, max=64)
-    program = torch.export.export(model, (images(2, 3, 40, 72),), dynamic_shapes=({0: batch},))
-    img = images(5, 3, 40, 72)
-    torch.testing.assert_close(program.module()(img), model(img), atol=1e-5, rtol=1e-4)
+def operators(module: torch.fx.GraphModule) -> set[str]:
+    return {str(node.target) for node in module.graph.nodes if node.op == "call_function"}
 
 
 @as_graph
-def test_a_compiler_gets_tables_as_numbers_and_an_exported_program_needs_no_operator_of_ours(
-    build: Callable[..., RotaryBackbone],
-) -> None:
-    def operators(module: torch.fx.GraphModule) -> set[str]:
-        return {str(node.target) for node in module.graph.nodes if node.op == "call_function"}
-
+def test_a_compiler_gets_tables_as_numbers(build: Callable[..., RotaryBackbone]) -> None:
     def keep(module: torch.fx.GraphModule, _: list[Tensor]) -> Callable:
         captured.update(operators(module))
         return module.forward
 
     torch._dynamo.reset()
-    model, img = seeded(build).eval(), images(1, 3, 64, 64)
     captured: set[str] = set()
     with torch.no_grad():
-        torch.compile(model, fullgraph=True, backend=keep)(img)
+        torch.compile(seeded(build).eval(), fullgraph=True, backend=keep)(images(1, 3, 64, 64))
     assert any("mmvisionllama.cos_sin" in name for name in captured)
     assert not any(name.startswith("cos") for name in captured)
-    exported = operators(torch.export.export(model, (img,)).module())
-    assert "aten.cos.default" in exported
-    assert not any("mmvisionllama" in name for name in exported)
 
 
-@as_graph
-def test_no_complex_tensor_appears_in_the_graph(build: Callable[..., RotaryBackbone]) -> None:
-    program = torch.export.export(build().eval(), (images(1, 3, 64, 64),))
+@pytest.mark.parametrize("build", [plain, short])
+def test_an_export_leaves_the_batch_free_and_needs_no_operator_of_ours_and_no_complex_number(
+    build: Callable[..., RotaryBackbone],
+) -> None:
+    model, batch = seeded(build).eval(), torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(model, (images(2, 3, 40, 72),), dynamic_shapes=({0: batch},))
+    module, img = program.module(), images(5, 3, 40, 72)
+    torch.testing.assert_close(module(img), model(img), atol=1e-5, rtol=1e-4)
+    assert "aten.cos.default" in operators(module)
+    assert not any("mmvisionllama" in name for name in operators(module))
     dtypes = {
         node.meta["val"].dtype for node in program.graph.nodes if hasattr(node.meta.get("val"), "dtype")
     }

@@ -29,7 +29,7 @@ def written(layout: str, num_train: int) -> Callable[..., Iterator[None]]:
     @pytest.fixture(scope="module", autouse=True)
     def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         base = tmp_path_factory.mktemp("data")
-        write_digitscenes(base / "digitscenes", num_train=num_train, num_val=20, layouts=[layout], workers=1)
+        write_digitscenes(base / "digitscenes", num_train=num_train, num_val=8, layouts=[layout], workers=1)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MMVISIONLLAMA_DATA", str(base))
             yield

@@ -8,7 +8,7 @@ import pytest
 from tests.recipes.digitscenes import shortened, written
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
 
-STEPS = 12  # two an epoch
+STEPS = 8  # two an epoch
 
 data = written("cls", num_train=40)
 
