@@ -62,7 +62,7 @@ def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
 
 
 @pytest.mark.parametrize(
-    ("build", "img_hw"), [(two_blocks, (64, 64)), (two_blocks, (40, 72)), (two_stages, (40, 72))]
+    ("build", "img_hw"), [(two_blocks, (64, 64)), (two_blocks, (40, 72)), (short, (40, 72))]
 )
 def test_compiles_as_one_graph_and_computes_the_same(
     build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
