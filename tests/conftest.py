@@ -57,3 +57,12 @@ def _scope_of_its_own() -> Iterator[None]:
 
     with DefaultScope.overwrite_default_scope("mmengine"):
         yield
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[dict[str, str]]:
+    """Environment variables by which scripts of ``tools`` start forks of this process."""
+    from tests.tools.warm_start import warm_interpreter
+
+    with warm_interpreter() as variables:
+        yield variables
