@@ -26,6 +26,7 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 
 from mmvisionllama.fault_tolerance.launcher_death import LAUNCHER_VARIABLE
+from tests.processes import import_ahead
 
 # Runs for as long as the forked process, hands it signals, and ends as it does.
 _CLIENT = """#!{python} -IS
@@ -51,6 +52,7 @@ def warm_interpreter() -> Iterator[dict[str, str]]:
     """Yield environment variables that let scripts and torchrun start Python from a fork of this process."""
     from mmvisionllama.training import launch  # noqa: F401  what every command would import
 
+    import_ahead()
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listening:
         address, client = str(Path(folder, "socket")), Path(folder, "python")
         client.write_text(_CLIENT.format(python=sys.executable, address=address))
