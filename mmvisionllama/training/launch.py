@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from copy import deepcopy
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
