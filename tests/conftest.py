@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid))
 
 
-def pytest_collection_finish() -> None:
-    """Keep imports from the garbage collector: each data set of mmengine calls it, for half a second."""
+@pytest.fixture(scope="module", autouse=True)
+def _imports_kept_from_collection() -> None:
+    """Keep what was imported before from the garbage collector: each data set of mmengine calls it."""
     gc.collect()
     gc.freeze()
 
@@ -56,3 +57,12 @@ def _scope_of_its_own() -> Iterator[None]:
 
     with DefaultScope.overwrite_default_scope("mmengine"):
         yield
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[dict[str, str]]:
+    """Environment variables by which scripts of ``tools`` start forks of this process."""
+    from tests.tools.warm_start import warm_interpreter
+
+    with warm_interpreter() as variables:
+        yield variables

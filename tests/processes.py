@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def in_processes(count: int, function: Callable[..., Any], *args: Any, grouped: 
         grouped: Whether they form a process group before; else ``function`` does, or does not.
     Raises: RuntimeError: if one of them fails, with its message.
     """
+    import_ahead()
     context = multiprocessing.get_context("fork")  # importing everything anew would take seconds
     with tempfile.TemporaryDirectory() as folder:
         processes = [
@@ -36,6 +38,16 @@ def in_processes(count: int, function: Callable[..., Any], *args: Any, grouped: 
             texts = [x.read_text() for x in sorted(Path(folder).glob("*.error"))]
             raise RuntimeError(f"processes {failed} failed: {texts}")
         return [torch.load(Path(folder, f"{rank}.result"), weights_only=False) for rank in range(count)]
+
+
+@cache
+def import_ahead() -> None:
+    """Import what every training imports late, once for all processes that are forked from this one."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+    from mmengine.runner import runner
+
+    runner.collect_env()  # torchvision and setuptools; it keeps what it has found, too
 
 
 def _work(rank: int, count: int, folder: str, function: Callable[..., Any], args: Any, grouped: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,7 @@ def start_run(
     Args:
         claim: Makes the folders the run's own before any process writes there; returns remarks.
     """
-    if not gc.get_freeze_count():
-        # mmengine collects garbage for each data set; to go through all imports takes 0.3 s each time.
-        gc.freeze()
+    _keep_imports_from_collection()
     # The other processes wait for the first one in init_distributed, and end with it if it fails.
     if launched_as_main_process(run.cfg.launcher):
         with display(screen_of(logging.getLogger()), lambda: Status("checking model and data")):
@@ -190,3 +189,9 @@ def build_runner(cfg: Config, command: str, notes: list[str]) -> ResumableRunner
     if len(notes) > _MOST_NOTES:
         runner.logger.info(f"Noticed: {len(notes) - _MOST_NOTES} more, which the log has")
     return runner
+
+
+@cache
+def _keep_imports_from_collection() -> None:
+    """Freeze them, once: mmengine collects garbage for each data set, 0.3 s to go through all imports."""
+    gc.freeze()

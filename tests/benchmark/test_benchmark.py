@@ -1,13 +1,10 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmvisionllama.benchmark import Measurement, ModelSpec, Setting, measure, parse_model
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.tools.commands import REPOSITORY, main
 
 
 def test_a_model_is_read_from_a_call_with_literal_arguments() -> None:
@@ -68,17 +65,17 @@ def test_a_failing_model_is_named_with_its_error() -> None:
         measure([parse_model("mmvisionllama.VisionLLaMA(arch='tinny')")], setting, rounds=1)
 
 
-def test_the_tool_reports_rate_memory_and_parameters_of_every_model(tmp_path: Path) -> None:
+def test_the_tool_reports_rate_memory_and_parameters_of_every_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = "mmvisionllama.VisionLLaMA(arch='tiny', patch_size=8)"
-    command = [sys.executable, str(REPOSITORY / "tools/benchmark.py"), text, text.replace("8", "16")]
     numbers = dict(size=48, batch=2, rounds=2, warmup=1, threads=1)
     options = [part for name, number in numbers.items() for part in (f"--{name}", str(number))]
-    out = ["--modes", "forward", "--out", str(tmp_path / "out.json")]
-    done = subprocess.run([*command, *options, *out], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    out = ["--modes", "forward", "--out", tmp_path / "out.json"]
+    assert main("benchmark", text, text.replace("8", "16"), *options, *out) == 0
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert [result["mode"] for result in results] == ["forward", "forward"]
     assert all(result["images_per_second"] > 0 and result["memory"] > 0 for result in results)
     assert results[0]["ratio"] == 1
     assert results[0]["parameters"] < results[1]["parameters"]  # larger patches have larger kernels
-    assert "forward, 48 x 48 px, batch 2, cpu, eager" in done.stdout
+    assert "forward, 48 x 48 px, batch 2, cpu, eager" in capsys.readouterr().out

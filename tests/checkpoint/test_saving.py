@@ -50,25 +50,32 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_at(line: int, work: Callable[[], None]) -> bool:
-    """Let a child do something and kill it at the n-th line of the saving code; False if it ended before."""
+def left_by_kills(folder: Path, copies: Path, work: Callable[[], None]) -> tuple[int, list[Path]]:
+    """Do something, and copy a folder as a kill at each line of the saving code would leave it.
 
-    def child() -> None:
-        left = line
+    Returns: The number of lines, and the copies; of lines that leave the same, one.
+    """
+    lines, left, last = 0, [], None
 
-        def trace(frame: FrameType, event: str, argument: object) -> Any:
-            nonlocal left
-            if frame.f_code.co_filename.endswith(("checkpoint/saving.py", "mmvisionllama/files.py")):
-                left -= event == "line"
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return trace
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines, last
+        if not frame.f_code.co_filename.endswith(("checkpoint/saving.py", "mmvisionllama/files.py")):
             return None
+        if event == "line":
+            lines += 1
+            there = {x: x.read_bytes() if x.is_file() else None for x in sorted(folder.rglob("*"))}
+            if there != last:
+                last = there
+                left.append(shutil.copytree(folder, copies / str(lines)))
+        return trace
 
-        sys.settrace(trace)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
         work()
-
-    return in_child(child) == -signal.SIGKILL
+    finally:
+        sys.settrace(before)
+    return lines, left
 
 
 def flipped(path: Path, where: float) -> None:
@@ -98,32 +105,31 @@ def test_what_is_published_verifies_and_its_manifest_describes_it(folder: Path) 
 def test_a_kill_at_any_line_of_a_save_leaves_the_newest_checkpoint_or_the_new_one(
     tmp_path: Path,
 ) -> None:
-    kills = 0
-    for line in range(200):
-        folder = tmp_path / str(line)
-        folder.mkdir()
-        save(folder, 1)
-        if not killed_at(line, lambda folder=folder: save(folder, 2)):
-            break
-        kills += 1
+    original = tmp_path / "original"
+    original.mkdir()
+    save(original, 1)
+    lines, left = left_by_kills(original, tmp_path, lambda: save(original, 2))
+    assert lines > 20
+    found = set()
+    for folder in left:
         chosen = newest_good(folder)
         assert chosen.path in (folder / "iter_1.pth", folder / "iter_2.pth")
         assert chosen.rejected == ()
         remove_strays(folder)
         names = {x.name for x in folder.iterdir()}
         assert names <= {f"iter_{step}.pth{suffix}" for step in (1, 2) for suffix in ("", ".json")}
-    assert kills > 20
+        found.add(chosen.path.name)
+    assert len(found) == 2
 
 
 def test_a_kill_at_any_line_of_saving_a_step_again_leaves_that_step(tmp_path: Path) -> None:
-    for line in range(200):
-        folder = tmp_path / str(line)
-        folder.mkdir()
-        save(folder, 1)
-        if not killed_at(line, lambda folder=folder: save(folder, 1, extra={"best": 1.0})):
-            break
-        assert newest_good(folder).path == folder / "iter_1.pth"
-    assert line > 20
+    original = tmp_path / "original"
+    original.mkdir()
+    save(original, 1)
+    lines, left = left_by_kills(original, tmp_path, lambda: save(original, 1, extra={"best": 1.0}))
+    assert lines > 20
+    assert len(left) > 3
+    assert [newest_good(x).path for x in left] == [x / "iter_1.pth" for x in left]
 
 
 def test_a_kill_at_any_byte_of_the_file_leaves_the_checkpoints_before(folder: Path) -> None:
@@ -135,7 +141,7 @@ def test_a_kill_at_any_byte_of_the_file_leaves_the_checkpoints_before(folder: Pa
         temporary_of(folder / "iter_3.pth").write_bytes(data[:offset])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    for _ in range(60):
+    for _ in range(20):
         offset = draw.randrange(len(data))
         assert in_child(lambda offset=offset: written(offset)) == -signal.SIGKILL
         assert newest_good(folder).path == folder / "iter_2.pth"

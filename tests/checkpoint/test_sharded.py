@@ -23,7 +23,7 @@ from mmvisionllama.checkpoint.saving import (
 from mmvisionllama.checkpoint.sharded import COMMON, METADATA, files_in, with_tensors, write_parts
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import sha256_of
-from tests.checkpoint.test_saving import content, flipped, killed_at
+from tests.checkpoint.test_saving import content, flipped, left_by_kills
 
 FILES = (COMMON, METADATA, "__0_0.distcp", "manifest.json")
 
@@ -134,13 +134,14 @@ def test_a_kill_at_any_line_leaves_the_checkpoint_before_or_the_new_one(tmp_path
     old = save(tmp_path, 1)
     new = written(tmp_path / "new", step, value=2.0)
     manifest = examine_sharded(new)
-    for line in range(200):
-        folder = tmp_path / str(line)
-        target = folder / f"iter_{step}.sharded"
-        shutil.copytree(old, folder / old.name)
-        shutil.copytree(new, temporary_of(target))
-        if not killed_at(line, lambda target=target: publish_sharded(target, manifest)):
-            break
+    original = tmp_path / "original"
+    target = original / f"iter_{step}.sharded"
+    shutil.copytree(old, original / old.name)
+    shutil.copytree(new, temporary_of(target))
+    lines, left = left_by_kills(original, tmp_path, lambda: publish_sharded(target, manifest))
+    assert lines > 20
+    assert len(left) > 3
+    for folder in left:
         choice = newest_good(folder)
         assert choice.path is not None
         assert choice.rejected == ()
@@ -148,7 +149,6 @@ def test_a_kill_at_any_line_leaves_the_checkpoint_before_or_the_new_one(tmp_path
         names = {x.name for x in folder.iterdir()}
         assert {"iter_1.sharded"} <= names <= {"iter_1.sharded", "iter_2.sharded"}
         assert newest_good(folder).path is not None
-    assert line > 20
     averages = read_checkpoint(target)["ema_state_dict"]["module.weight"]
     assert bool((averages == 2).all())
 

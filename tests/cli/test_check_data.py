@@ -1,6 +1,7 @@
 """tools/check_data.py: everything wrong with the data of a config, at once."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,18 @@ CONFIGS = {
 }
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, layouts = tmp_path_factory.mktemp("data"), ["seg", "cls", "det"]
+    write_digitscenes(folder / "digitscenes", num_train=20, num_val=10, layouts=layouts, workers=1)
+    return folder / "digitscenes"
+
+
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Data that a test may change."""
     monkeypatch.setenv("MMVISIONLLAMA_DATA", str(tmp_path))
-    layouts = ["seg", "cls", "det"]
-    write_digitscenes(tmp_path / "digitscenes", num_train=20, num_val=10, layouts=layouts, workers=1)
-    return tmp_path / "digitscenes"
+    return shutil.copytree(written, tmp_path / "digitscenes")
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,8 +67,8 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path, capsys: pytest.
     assert "nothing is no folder" in capsys.readouterr().err
 
 
-def test_it_is_a_command_of_the_package(tmp_path: Path) -> None:
+def test_it_is_a_command_of_the_package(tmp_path: Path, warm: dict[str, str]) -> None:
     expected = save(tmp_path / "iter_2.pth", 2)
-    command = [sys.executable, "-m", "mmvisionllama.checkpoint", "newest", str(tmp_path)]
+    command = [warm["PYTHON"], "-m", "mmvisionllama.checkpoint", "newest", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{expected}\n"

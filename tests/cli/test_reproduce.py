@@ -85,13 +85,22 @@ def test_what_cannot_work_ends_with_status_2_and_one_message_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_the_tiny_profile_runs_a_chain_through_the_launchers_and_reports_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: dict[str, str]
 ) -> None:
     """A training, then its test, each in a process of its own, as users start them."""
-    command = [REPOSITORY / "tools" / "reproduce.sh", "table7", "--row", "gap_small", "--profile", "tiny"]
-    environment = {**os.environ, "PYTHON": sys.executable, "GPUS": "0"}
+    # Fresh itself, so that it would print what hosts say when they are imported.
+    command = [
+        sys.executable,
+        REPOSITORY / "tools" / "_command.py",
+        "reproduce",
+        "table7",
+        "--row",
+        "gap_small",
+        "--profile",
+        "tiny",
+    ]
+    environment = {**os.environ, **warm, "GPUS": "0", "PYTHONPATH": str(REPOSITORY)}
     environment.pop("MMVISIONLLAMA_DATA", None)
     options = dict(capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     done = subprocess.run([*command, "--out", "out"], **options)

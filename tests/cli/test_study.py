@@ -1,7 +1,6 @@
 """tools/study.py, with real trainings of the toy."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,13 @@ from tests.tools.commands import TOY, main
 
 
 def test_a_study_trains_reports_and_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    warm: dict[str, str],
 ) -> None:
-    monkeypatch.setenv("PYTHON", sys.executable)
+    for name, value in warm.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("GPUS", "0")
     slow = tmp_path / "slow.py"
     slow.write_text(f"_base_ = {str(TOY)!r}\noptim_wrapper = dict(optimizer=dict(lr=1e-9))\n")

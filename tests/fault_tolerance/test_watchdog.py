@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -241,8 +240,7 @@ def test_without_a_timeout_half_an_hour_is_waited() -> None:
     assert timeout_of({"backend": "nccl"}) == 1800
 
 
-@pytest.mark.slow
-def test_one_of_two_ranks_that_hangs_ends_the_command(tmp_path: Path) -> None:
+def test_one_of_two_ranks_that_hangs_ends_the_command(tmp_path: Path, warm: dict[str, str]) -> None:
     """Through torchrun, as a user starts it."""
     config = tmp_path / "hanging.py"
     imports = ["tests.tools.toy", "tests.fault_tolerance.test_watchdog"]
@@ -256,7 +254,7 @@ def test_one_of_two_ranks_that_hangs_ends_the_command(tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if k not in (*OURS, *FOREIGN) and not k.startswith("SLURM_")}
     done = subprocess.run(
         [f"{REPOSITORY}/tools/train.sh", config, "--work-dir", tmp_path / "run"],
-        env={**clean, "GPUS": "0", "NPROC": "2", "PYTHON": sys.executable},
+        env={**clean, **warm, "GPUS": "0", "NPROC": "2"},
         capture_output=True,
         text=True,
         timeout=150,

@@ -27,7 +27,7 @@ from mmvisionllama.checkpoint import newest_good
 from mmvisionllama.training.checkpoint_hook import SafeCheckpointHook
 from tests.fault_tolerance.resume_cases import differences, left_by, training
 
-EVERY, STEPS = 2, 30  # the interval of checkpoints, and the length of every training
+EVERY, STEPS = 2, 20  # the interval of checkpoints, and the length of every training
 _LIMIT = 150.0  # seconds after which a training counts as one that does not end
 _FIRST, _STEP, _SAVES, _SAVING, _SAVE_SECONDS, _STRUCK = range(6)
 

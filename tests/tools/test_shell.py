@@ -85,31 +85,32 @@ def called(script: str, *arguments: str, folder: Path, **variables: object) -> s
     return result.stdout + result.stderr
 
 
-@pytest.mark.slow
 def test_training_and_testing_work_from_any_directory_and_through_a_link(
-    tmp_path: Path, losses: dict[int, float]
+    tmp_path: Path, losses: dict[int, float], warm: dict[str, str]
 ) -> None:
     (tmp_path / "train").symlink_to(REPOSITORY / "tools" / "train.sh")
-    trained = call(tmp_path / "train", TOY, cwd=tmp_path, GPUS=0)
+    trained = call(tmp_path / "train", TOY, cwd=tmp_path, GPUS=0, **warm)
     assert trained.returncode == 0, trained.stderr
     work_dir = tmp_path / "work_dirs" / "toy_config"
     assert logged_losses(work_dir) == losses
-    tested = call("test.sh", TOY, work_dir / "iter_3.pth", "--out", "a.json", cwd=tmp_path, GPUS=0)
+    tested = call("test.sh", TOY, work_dir / "iter_3.pth", "--out", "a.json", cwd=tmp_path, GPUS=0, **warm)
     assert tested.returncode == 0, tested.stderr
     assert json.loads((tmp_path / "a.json").read_text())["metrics"].keys() == {"error"}
 
 
-@pytest.mark.slow
-def test_two_processes_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losses: dict[int, float]) -> None:
-    half = "train_dataloader.batch_size=2"
-    result = call("train.sh", TOY, "--work-dir", "run", "--cfg-options", half, cwd=tmp_path, GPUS=0, NPROC=2)
+def test_two_processes_on_the_cpu_have_the_losses_of_one(
+    tmp_path: Path, losses: dict[int, float], warm: dict[str, str]
+) -> None:
+    options = ("--work-dir", "run", "--cfg-options", "train_dataloader.batch_size=2")
+    result = call("train.sh", TOY, *options, cwd=tmp_path, GPUS=0, NPROC=2, **warm)
     assert result.returncode == 0, result.stderr
     assert "global batch 4 = 2 processes x 2" in result.stdout + result.stderr
     assert logged_losses(tmp_path / "run") == pytest.approx(losses, rel=1e-5)
 
 
-@pytest.mark.slow
-def test_two_slurm_tasks_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losses: dict[int, float]) -> None:
+def test_two_slurm_tasks_on_the_cpu_have_the_losses_of_one(
+    tmp_path: Path, losses: dict[int, float], warm: dict[str, str]
+) -> None:
     executable(tmp_path, "srun", SRUN)
     result = call(
         "slurm_train.sh",
@@ -123,15 +124,17 @@ def test_two_slurm_tasks_on_the_cpu_have_the_losses_of_one(tmp_path: Path, losse
         SLURM_JOB_ID=1,
         GPUS=0,
         NPROC=2,
+        **warm,
     )
     assert result.returncode == 0, result.stderr
     assert logged_losses(tmp_path / "run") == pytest.approx(losses, rel=1e-5)
 
 
-@pytest.mark.slow
-def test_an_error_of_two_processes_is_printed_once_without_a_traceback(tmp_path: Path) -> None:
+def test_an_error_of_two_processes_is_printed_once_without_a_traceback(
+    tmp_path: Path, warm: dict[str, str]
+) -> None:
     changed = "model.backbone.width=7"
-    result = call("train.sh", TOY, "--cfg-options", changed, cwd=tmp_path, GPUS=0, NPROC=2)
+    result = call("train.sh", TOY, "--cfg-options", changed, cwd=tmp_path, GPUS=0, NPROC=2, **warm)
     assert result.returncode == 2
     assert result.stderr.count("width must be even, got 7") == 1
     assert "Traceback" not in result.stderr
@@ -154,6 +157,11 @@ def test_help_names_the_variables_and_the_options(tmp_path: Path, script: str) -
 def test_a_script_starts_its_command_in_the_checkout(tmp_path: Path, command: str) -> None:
     text = called(f"{command.replace('-', '_')}.sh", "a.py", "--amp", folder=tmp_path)
     assert text.startswith(f"{REPOSITORY}/tools/_command.py {command} a.py --amp OMP_NUM_THREADS=")
+
+
+def test_tables_are_reproduced_by_the_script_of_the_checkout(tmp_path: Path) -> None:
+    text = called("reproduce.sh", "table4", "--list", folder=tmp_path)
+    assert text.startswith(f"{REPOSITORY}/tools/reproduce.py table4 --list OMP_NUM_THREADS=")
 
 
 def test_a_missing_interpreter_is_an_error_with_the_fix(tmp_path: Path) -> None:
@@ -305,11 +313,11 @@ def test_a_machine_without_srun_is_told_what_to_use(tmp_path: Path) -> None:
     assert "use tools/train.sh" in text
 
 
-def test_a_job_takes_nothing_for_its_own_before_it_has_trained(tmp_path: Path) -> None:
+def test_a_job_takes_nothing_for_its_own_before_it_has_trained(tmp_path: Path, warm: dict[str, str]) -> None:
     """A node that fails at once, say; from then on the record of the folder names the job."""
     executable(tmp_path, "srun", '#!/bin/bash\necho "$MMVISIONLLAMA_JOB $@"\n')
     variables = dict(SLURM_JOB_ID=7, SLURM_JOB_NODELIST="node1", MASTER_PORT=1, GPUS=0, GRACE=1)
-    variables |= dict(SLURM_RESTART_COUNT=1, MAX_REQUEUES=3, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    variables |= dict(SLURM_RESTART_COUNT=1, MAX_REQUEUES=3, PATH=f"{tmp_path}:{os.environ['PATH']}", **warm)
     work_dir = tmp_path / "run"
     work_dir.mkdir()
     other, mine = RunRecord.drawn(job="6"), RunRecord.drawn(job="7")

@@ -31,7 +31,9 @@ def sessions() -> Iterator[list[int]]:
             os.killpg(pid, signal.SIGKILL)
 
 
-def start(sessions: list[int], folder: Path, *options: str, processes: int) -> subprocess.Popen:
+def start(
+    sessions: list[int], folder: Path, *options: str, processes: int, **variables: str
+) -> subprocess.Popen:
     """Start a training in a session of its own, as a terminal or SLURM does."""
     clean = {k: v for k, v in os.environ.items() if k not in (*OURS, *FOREIGN) and not k.startswith("SLURM_")}
     half = f"train_dataloader.batch_size={4 // processes}"
@@ -39,7 +41,7 @@ def start(sessions: list[int], folder: Path, *options: str, processes: int) -> s
     process = subprocess.Popen(
         list(map(str, command)),
         cwd=folder,
-        env={**clean, "PYTHON": sys.executable, "GPUS": "0", "NPROC": str(processes)},
+        env={**clean, "PYTHON": sys.executable, "GPUS": "0", "NPROC": str(processes), **variables},
         stdout=(folder / "output.txt").open("a"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -61,10 +63,16 @@ def wait_for_steps(process: subprocess.Popen, folder: Path) -> None:
     ids=["Ctrl-C", "two processes, SIGTERM", "its terminal closes"],
 )
 def test_a_signal_stops_a_training_that_then_goes_on_as_if_undisturbed(
-    tmp_path: Path, sessions: list[int], processes: int, number: signal.Signals, whole_group: bool
+    tmp_path: Path,
+    sessions: list[int],
+    processes: int,
+    number: signal.Signals,
+    whole_group: bool,
+    warm: dict[str, str],
 ) -> None:
     workers = "train_dataloader.num_workers=2"
-    process = start(sessions, tmp_path, *LONG, workers, processes=processes)
+    interpreter = {} if whole_group else warm  # forks are in no group of their script
+    process = start(sessions, tmp_path, *LONG, workers, processes=processes, **interpreter)
     wait_for_steps(process, tmp_path)
     (os.killpg if whole_group else os.kill)(process.pid, number)
     assert process.wait(timeout=300) == 75, (tmp_path / "output.txt").read_text()[-3000:]
@@ -86,7 +94,7 @@ def test_a_signal_stops_a_training_that_then_goes_on_as_if_undisturbed(
     assert resumed == (expected if processes == 1 else pytest.approx(expected, rel=1e-3))
 
 
-def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step() -> None:
+def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step(warm: dict[str, str]) -> None:
     """A process that hangs must not need SIGKILL; what comes within two seconds counts as one signal."""
     code = (
         "import sys, types; from mmvisionllama.fault_tolerance import stopping\n"
@@ -97,7 +105,7 @@ def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step() -> N
         "        print('ready', flush=True)"
     )
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, **pipes) as process:
+    with subprocess.Popen([warm["PYTHON"], "-c", code], cwd=REPOSITORY, **pipes) as process:
         for seconds in (0.0, 0.1, 2.2):
             process.stdin.write(f"{seconds}\n")
             process.stdin.flush()
@@ -156,14 +164,14 @@ def is_open(port: int) -> bool:
 
 
 def test_a_download_that_never_answers_ends_with_a_report_after_the_timeout(
-    tmp_path: Path, sessions: list[int]
+    tmp_path: Path, sessions: list[int], warm: dict[str, str]
 ) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
         weights = f"http://127.0.0.1:{server.getsockname()[1]}/weights.pth"
         options = [f"load_from={weights}", "env_cfg.dist_cfg.timeout=4"]
-        process = start(sessions, tmp_path, *options, processes=1)
+        process = start(sessions, tmp_path, *options, processes=1, **warm)
         assert process.wait(timeout=120) == ExitStatus.STALLED, (tmp_path / "output.txt").read_text()[-3000:]
     output = (tmp_path / "output.txt").read_text()
     assert "STALLED: nothing has moved for" in output

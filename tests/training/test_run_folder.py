@@ -1,12 +1,15 @@
 """Beginning in a folder with results, and two runs in one folder at once."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from multiprocessing import Process
 from pathlib import Path
 
 import pytest
@@ -140,27 +143,27 @@ def test_a_dry_run_does_not_mind_results(used: Path) -> None:
     assert files(used) == before
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from mmvisionllama.fault_tolerance.folder_lock import locked
-with locked(Path(sys.argv[1])) as problem:
-    print(problem, flush=True)
-    time.sleep(600)
-"""
-
-
 @pytest.fixture
-def holder(used: Path) -> subprocess.Popen:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(used)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "None\n"
+def holder(used: Path) -> Iterator[Process]:
+    """Another process, which holds the lock of the folder."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+
+    def hold() -> None:
+        with locked(used) as problem:
+            theirs.send(problem)
+            time.sleep(600)
+
+    process = context.Process(target=hold)
+    process.start()
+    assert ours.recv() is None
     yield process
     process.kill()
-    process.wait()
+    process.join()
 
 
 def test_the_second_run_in_a_folder_is_refused_until_the_first_dies(
-    used: Path, holder: subprocess.Popen, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    used: Path, holder: Process, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = files(used)
     monkeypatch.setattr(folder_lock, "_PATIENCE", 0.3)
@@ -170,12 +173,12 @@ def test_the_second_run_in_a_folder_is_refused_until_the_first_dies(
         assert f"{used} is in use by the run of " in error
         assert f"pid {holder.pid}," in error
     assert files(used) == before
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    holder.kill()
+    holder.join()
     assert run("train", TOY, "--work-dir", used, "--resume", **{"train_cfg.max_iters": 4}) == 0
 
 
-def test_a_start_waits_for_a_run_that_is_ending(used: Path, holder: subprocess.Popen) -> None:
+def test_a_start_waits_for_a_run_that_is_ending(used: Path, holder: Process) -> None:
     ending = os.fork()
     if ending == 0:
         time.sleep(0.5)
