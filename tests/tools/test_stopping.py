@@ -94,7 +94,7 @@ def test_a_signal_stops_a_training_that_then_goes_on_as_if_undisturbed(
     assert resumed == (expected if processes == 1 else pytest.approx(expected, rel=1e-3))
 
 
-def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step(warm: dict[str, str]) -> None:
+def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step() -> None:
     """A process that hangs must not need SIGKILL; what comes within two seconds counts as one signal."""
     code = (
         "import sys, types; from mmvisionllama.fault_tolerance import stopping\n"
@@ -105,7 +105,7 @@ def test_the_same_signal_again_ends_a_training_that_does_not_reach_a_step(warm: 
         "        print('ready', flush=True)"
     )
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with subprocess.Popen([warm["PYTHON"], "-c", code], cwd=REPOSITORY, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, **pipes) as process:
         for seconds in (0.0, 0.1, 2.2):
             process.stdin.write(f"{seconds}\n")
             process.stdin.flush()
