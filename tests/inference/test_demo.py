@@ -1,7 +1,5 @@
 """The page of the demo in a real Chromium."""
 
-import os
-import shutil
 import socket
 import sys
 import threading
@@ -19,13 +17,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from mmvisionllama.errors import ExitStatus, InputError
 from mmvisionllama.inference.trained_model import TrainedModel
+from tests.browser import chromium
 from tests.tools.commands import main
 
 if TYPE_CHECKING:
     from mmvisionllama.inference.demo import DemoServer
 
-REQUIRED = "MMVISIONLLAMA_REQUIRE_CHROMIUM"  # set where a missing browser is a failure, as .ci/run does
-PROGRAMS = ("chromium", "chromedriver")
 PATIENCE = 60  # seconds; an answer takes one or two on a quiet machine
 
 
@@ -46,23 +43,9 @@ def server(models: dict[str, TrainedModel]) -> Iterator["DemoServer"]:
 
 @pytest.fixture(scope="module")
 def page(server: "DemoServer", tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    if lacking := [name for name in PROGRAMS if shutil.which(name) is None]:
-        message = f"{', '.join(lacking)} missing, which Debian has in chromium and chromium-driver"
-        if os.environ.get(REQUIRED):
-            pytest.fail(message)
-        pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    options.add_argument("--headless=new")
-    options.add_argument("--no-sandbox")  # root has none
-    options.add_argument("--disable-dev-shm-usage")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         browser.get(server.url)
         yield browser
-    finally:
-        browser.quit()
 
 
 def open_tab(page: webdriver.Chrome, name: str) -> WebElement:

@@ -1,7 +1,6 @@
 """Pages of real runs of every task, in a Chromium; in this folder as its models are trained once."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,8 @@ import pytest
 from selenium import webdriver
 
 from mmvisionllama.evaluation.saved_predictions import read_predictions
+from tests.browser import chromium
 from tests.inference.models import CONFIGS, PREDICTING, config_of
-from tests.inference.test_demo import PROGRAMS, REQUIRED
 from tests.quick import write_plainly
 from tests.tools.commands import main
 
@@ -70,22 +69,8 @@ def pages(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    if lacking := [name for name in PROGRAMS if shutil.which(name) is None]:
-        message = f"{', '.join(lacking)} missing, which Debian has in chromium and chromium-driver"
-        if os.environ.get(REQUIRED):
-            pytest.fail(message)
-        pytest.skip(message)
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(option)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
-    finally:
-        browser.quit()
 
 
 @pytest.mark.parametrize("task", PREDICTING)
