@@ -10,7 +10,7 @@ import pytest
 from mmvisionllama.checkpoint.names import TINY
 from mmvisionllama.inference.input_images import InputImage, open_images
 from mmvisionllama.inference.trained_model import TrainedModel, load
-from tests.inference.models import NAMES, write_data
+from tests.inference.models import NAMES, data_in
 
 PHOTO = TINY / "images" / "DigitScenes_val_000003.jpg"  # a 0
 
@@ -23,11 +23,8 @@ def tiny() -> Callable[[str], TrainedModel]:
 
 @pytest.fixture(scope="package")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    base = tmp_path_factory.mktemp("data")
-    write_data(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMVISIONLLAMA_DATA", str(base))
-        yield base / "digitscenes"
+    with data_in(tmp_path_factory.mktemp("data")) as digitscenes:
+        yield digitscenes
 
 
 @pytest.fixture

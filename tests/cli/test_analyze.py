@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,16 @@ from PIL import Image
 
 from mmvisionllama.checkpoint.names import TINY
 from mmvisionllama.errors import ExitStatus
-from tests.inference.models import NAMES, write_data
+from tests.inference.models import NAMES, data_in
 from tests.tools.commands import main
 
 CLASSIFIER, PHOTO = NAMES["classification"], TINY / "images" / "DigitScenes_val_000003.jpg"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    base = tmp_path_factory.mktemp("data")
-    write_data(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMVISIONLLAMA_DATA", str(base))
-        yield
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with data_in(tmp_path_factory.mktemp("data")) as digitscenes:
+        yield digitscenes
 
 
 CASES = {

@@ -7,17 +7,14 @@ import pytest
 
 from mmvisionllama.inference.publishing import publish
 from mmvisionllama.inference.trained_model import TrainedModel, load
-from tests.inference.models import CONFIGS, train, write_data
+from tests.inference.models import CONFIGS, data_in, train
 from tests.quick import write_plainly
 
 
 @pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    base = tmp_path_factory.mktemp("data")
-    write_data(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMVISIONLLAMA_DATA", str(base))
-        yield base / "digitscenes"
+    with data_in(tmp_path_factory.mktemp("data")) as digitscenes:
+        yield digitscenes
 
 
 @pytest.fixture(scope="package")

@@ -1,9 +1,12 @@
 """Tiny models of every task: trained for a few steps by shallow versions of our recipes, and published."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mmvisionllama.datasets.digitscenes import write_digitscenes
 from tests.tools.commands import main
@@ -41,9 +44,13 @@ _SHALLOW: dict[str, dict[str, Any]] = {
 }
 
 
-def write_data(base: Path) -> None:
-    """Write a few scenes of every layout below ``base``, which $MMVISIONLLAMA_DATA names."""
+@contextmanager
+def data_in(base: Path) -> Iterator[Path]:
+    """Write a few scenes of every layout below ``base``, which $MMVISIONLLAMA_DATA names in this block."""
     write_digitscenes(base / "digitscenes", num_train=8, num_val=6, layouts=["cls", "seg", "det"], workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMVISIONLLAMA_DATA", str(base))
+        yield base / "digitscenes"
 
 
 def write_config(task: str, folder: Path) -> Path:
