@@ -138,7 +138,7 @@ def main(args: argparse.Namespace) -> None:
     from mmvisionllama.analysis.outputs import Outputs
 
     outputs = Outputs(args.out, args.json, getattr(args, "save_features", None), args.overwrite)
-    headings, rows, remarks, figure, numbers = _ANALYSES[args.what](args, outputs)
+    headings, rows, remarks, figure, numbers = _ANALYSES[args.what](args)
     written = outputs.write(figure, numbers)
     for line in _table(headings, rows):
         print(line)
@@ -149,7 +149,7 @@ def main(args: argparse.Namespace) -> None:
 Result = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[str], Any, dict[str, Any]]
 
 
-def _flops(args: argparse.Namespace, outputs: Any) -> Result:
+def _flops(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.flops import KINDS, cost_of
     from mmvisionllama.analysis.networks import network_of
     from mmvisionllama.evaluation.resolution import parse_size
@@ -167,7 +167,7 @@ def _flops(args: argparse.Namespace, outputs: Any) -> Result:
     return headings, rows, [total, cost.note], cost.plot(), cost.to_dict()
 
 
-def _attention(args: argparse.Namespace, outputs: Any) -> Result:
+def _attention(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.attention_maps import head_maps, plot, read_query, strongest
     from mmvisionllama.errors import InputError
     from mmvisionllama.inference.attention_rollout import attention_rollout, no_rollout
@@ -187,7 +187,7 @@ def _attention(args: argparse.Namespace, outputs: Any) -> Result:
     return ("head", "largest weight", "of the key at row,column"), rows, remarks, plot(maps, rollout), numbers
 
 
-def _cam(args: argparse.Namespace, outputs: Any) -> Result:
+def _cam(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.class_maps import class_map, plot, require_few
     from mmvisionllama.inference.input_images import open_images
     from mmvisionllama.inference.trained_model import load
@@ -222,12 +222,12 @@ def _cam(args: argparse.Namespace, outputs: Any) -> Result:
     )
 
 
-def _knn(args: argparse.Namespace, outputs: Any) -> Result:
+def _knn(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.features import classify
 
     found = _features(args, ("train", "val"))
-    if outputs.features is not None:
-        found[-1].save(outputs.features)
+    if args.save_features is not None:
+        found[-1].save(args.save_features)
     result = classify(
         found[0], found[1] if len(found) > 1 else None, count=args.k, temperature=args.temperature
     )
@@ -244,14 +244,14 @@ def _knn(args: argparse.Namespace, outputs: Any) -> Result:
     )
 
 
-def _plane(args: argparse.Namespace, outputs: Any) -> Result:
+def _plane(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.features import plot_places, projected
 
     found = _features(args, ("val",))[0]
     options = dict(perplexity=args.perplexity, seed=args.seed) if args.what == "tsne" else {}
     places, told = projected(found, args.what, **options)
-    if outputs.features is not None:
-        found.save(outputs.features)
+    if args.save_features is not None:
+        found.save(args.save_features)
     labels = None if found.labels is None else found.labels.tolist()
     counts = {} if labels is None else {x: labels.count(i) for i, x in enumerate(found.classes)}
     numbers = {"places": places.tolist(), "labels": labels, "images": list(found.names), "how": told}
@@ -279,7 +279,7 @@ def _features(args: argparse.Namespace, wanted: Sequence[str]) -> list[Any]:
         return [features_of(model, x, batch_size=args.batch_size, advance=advance) for x in parts]
 
 
-def _rope(args: argparse.Namespace, outputs: Any) -> Result:
+def _rope(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.networks import network_of
     from mmvisionllama.analysis.rotary import plot, rotary_of
     from mmvisionllama.evaluation.resolution import parse_size
@@ -298,7 +298,7 @@ def _rope(args: argparse.Namespace, outputs: Any) -> Result:
     return headings, rows, [found[0].kind], plot(args.model, found), numbers
 
 
-def _lr(args: argparse.Namespace, outputs: Any) -> Result:
+def _lr(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.rates import rates_of
 
     given = {name: getattr(args, name) for name in ("steps", "epoch_steps", "global_batch", "cfg_options")}
@@ -309,7 +309,7 @@ def _lr(args: argparse.Namespace, outputs: Any) -> Result:
     return ("moment", "step", "learning rate"), rows, [*rates.remarks, parts], rates.plot(), rates.to_dict()
 
 
-def _augment(args: argparse.Namespace, outputs: Any) -> Result:
+def _augment(args: argparse.Namespace) -> Result:
     from mmvisionllama.analysis.augmented_samples import augmented_samples
 
     given = {name: getattr(args, name) for name in ("images", "views", "seed", "cfg_options")}
@@ -325,7 +325,7 @@ def _augment(args: argparse.Namespace, outputs: Any) -> Result:
     )
 
 
-_ANALYSES: dict[str, Callable[[argparse.Namespace, Any], Result]] = {
+_ANALYSES: dict[str, Callable[[argparse.Namespace], Result]] = {
     "flops": _flops,
     "attention": _attention,
     "cam": _cam,
