@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,14 +55,20 @@ def floor_of(module: str) -> int:
     return next(floor for floor, rooms in enumerate(FLOORS) if room_of(module) in rooms)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Parse a file once for all tests of a process."""
+    return ast.parse(path.read_text())
+
+
 def first_line(path: Path) -> str:
     """Return the first line of a file's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+    return (ast.get_docstring(parsed(path)) or "").split("\n")[0]
 
 
 def imports_of(path: Path) -> Iterator[str]:
     """Yield the modules of this package that a file imports anywhere, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: relative import"
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -75,6 +82,7 @@ def imports_of(path: Path) -> Iterator[str]:
                 yield rest
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """Return what every module imports of this package."""
     return {module: set(imports_of(path)) - {module} for module, path in MODULES.items()}

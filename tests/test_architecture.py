@@ -17,10 +17,10 @@ from tests.house import (
     first_line,
     floor_of,
     imports,
+    parsed,
     room_of,
 )
 
-IMPORTS = imports()
 INSIDE = [module for module in MODULES if module not in (*ABOVE, "__init__")]
 NAMED = sorted(MODULES)
 MAP = ROOT / "docs" / "architecture.md"
@@ -28,12 +28,12 @@ MAP = ROOT / "docs" / "architecture.md"
 
 @pytest.mark.parametrize("module", INSIDE)
 def test_a_file_imports_from_its_floor_or_those_below(module: str) -> None:
-    above = {x for x in IMPORTS[module] if floor_of(x) > floor_of(module)}
+    above = {x for x in imports()[module] if floor_of(x) > floor_of(module)}
     assert above == set()
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    left = dict(IMPORTS)
+    left = dict(imports())
     while free := [module for module, needed in left.items() if not needed & left.keys()]:
         for module in free:
             del left[module]
@@ -59,8 +59,7 @@ def test_no_two_files_begin_with_the_same_line() -> None:
 
 @pytest.mark.parametrize("module", [x for x in INSIDE if room_of(x) != "cli"])
 def test_only_the_command_line_knows_argparse_and_prints(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text())
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    calls = {ast.unparse(node.func) for node in ast.walk(parsed(MODULES[module])) if isinstance(node, ast.Call)}
     assert not calls & {"print", "argparse.ArgumentParser", "ArgumentParser", "sys.exit"}
 
 
@@ -68,7 +67,7 @@ def test_models_need_no_host() -> None:
     allowed = {"torch", "einops", "mmengine", "mmcv", "mmvisionllama"}
     found = set()
     for module in [x for x in MODULES if room_of(x) == "models"]:
-        for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        for node in ast.walk(parsed(MODULES[module])):
             if isinstance(node, ast.ImportFrom):
                 found.add(node.module.partition(".")[0])
             elif isinstance(node, ast.Import):
