@@ -59,7 +59,9 @@ def test_no_two_files_begin_with_the_same_line() -> None:
 
 @pytest.mark.parametrize("module", [x for x in INSIDE if room_of(x) != "cli"])
 def test_only_the_command_line_knows_argparse_and_prints(module: str) -> None:
-    calls = {ast.unparse(node.func) for node in ast.walk(parsed(MODULES[module])) if isinstance(node, ast.Call)}
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(parsed(MODULES[module])) if isinstance(node, ast.Call)
+    }
     assert not calls & {"print", "argparse.ArgumentParser", "ArgumentParser", "sys.exit"}
 
 

@@ -107,7 +107,14 @@ def size_check_of(model: nn.Module) -> SizeCheck | None:
     """Return what says why images of a size do not suit ``model``, or None if any size does."""
     convolutions = (x for x in getattr(model, "backbone", model).modules() if isinstance(x, nn.Conv2d))
     first, only = next(convolutions, None), getattr(model, "only_hw", None)
-    return None if first is None else lambda hw: _misfit(hw, first.kernel_size, only)
+    preprocessor = getattr(model, "data_preprocessor", None)
+    # mmseg's, the one with a test_cfg, pads in training alone.
+    divisor = 1 if hasattr(preprocessor, "test_cfg") else getattr(preprocessor, "pad_size_divisor", 1)
+
+    def check(hw: tuple[int, int]) -> str | None:
+        return _misfit(tuple(-(-side // divisor) * divisor for side in hw), first.kernel_size, only)
+
+    return None if first is None else check
 
 
 def _misfit(hw: tuple[int, int], patch: tuple[int, int], only: tuple[int, int] | None) -> str | None:

@@ -27,11 +27,13 @@ def main(args: argparse.Namespace) -> int:
     from mmvisionllama.checks.run import build_model, size_check_of
     from mmvisionllama.config import load_config
     from mmvisionllama.errors import ConfigError
+    from mmvisionllama.fault_tolerance.random_state import randomness_by
 
     console = Console(highlight=False, soft_wrap=True)
     cfg = load_config(args.config, args.cfg_options)
     model = build_model(cfg)
-    checked = check_data(cfg, *LOADERS, size_check=size_check_of(model))
+    with randomness_by(0):  # as a training's checks, see ``start_run``
+        checked = check_data(cfg, *LOADERS, size_check=size_check_of(model))
     for section in ("val_evaluator", "test_evaluator"):
         try:
             require_one_number_of_classes(cfg, model, section)

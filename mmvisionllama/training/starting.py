@@ -20,6 +20,7 @@ from mmvisionllama.checkpoint.run_identity import checkpoint_folder
 from mmvisionllama.config import RunConfig
 from mmvisionllama.errors import CheckpointError, LaunchError
 from mmvisionllama.fault_tolerance.folder_lock import locked
+from mmvisionllama.fault_tolerance.random_state import randomness_by
 from mmvisionllama.fault_tolerance.watchdog import Watchdog
 from mmvisionllama.reports.progress import Status, display
 from mmvisionllama.reports.screen import screen_of
@@ -166,7 +167,11 @@ def start_run(
     _keep_imports_from_collection()
     # The other processes wait for the first one in init_distributed, and end with it if it fails.
     if launched_as_main_process(run.cfg.launcher):
-        with display(screen_of(logging.getLogger()), lambda: Status("checking model and data")):
+        # Pipelines draw at random: a start that was refused is refused again, and none by chance.
+        with (
+            display(screen_of(logging.getLogger()), lambda: Status("checking model and data")),
+            randomness_by(0),
+        ):
             notes = notes + check(run.cfg)
     init_distributed(run.cfg.launcher, run.cfg.get("env_cfg", {}).get("dist_cfg", {}))
     if is_main_process():

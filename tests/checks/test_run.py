@@ -1,5 +1,6 @@
 """What cannot become a training is refused by the command, in one message and without a trace."""
 
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmvisionllama import VisionLLaMA
-from mmvisionllama.checks.run import build_model, check_testing
+from mmvisionllama.checks.run import build_model, check_testing, size_check_of
 from mmvisionllama.config import load_config
 from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.training.checkpoint_content import plain_config
@@ -181,6 +182,24 @@ def test_crops_below_a_patch(error_of: Callable, config: str) -> None:
         "(training): its pipeline gives images of 4 x 4 px, smaller than a patch of the model (8 x 8 px)"
         in message
     )
+
+
+def test_images_that_the_preprocessor_pads_to_a_patch_suit_the_model() -> None:
+    fits = size_check_of(build_model(load_config(CLASSIFIER, {"data_preprocessor.pad_size_divisor": 64})))
+    assert fits((4, 65)) is None
+    assert "smaller than a patch" in size_check_of(build_model(load_config(CLASSIFIER)))((4, 65))
+
+
+def test_a_pipeline_of_random_sizes_is_refused_every_time_for_the_same_image(error_of: Callable) -> None:
+    resize = "dict(_delete_=True, type='RandomResize', scale=(8, 8), ratio_range=(0.1, 1.0))"
+    messages = set()
+    for seed in range(3):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        messages.add(error_of(CLASSIFIER, f"train_dataloader.dataset.pipeline.1={resize}"))
+    assert len(messages) == 1
+    assert "smaller than a patch" in messages.pop()
 
 
 def test_validation_images_below_a_patch(
