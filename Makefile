@@ -2,7 +2,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 # Some tests wait for other processes, so one more than two cores; each needs about 2 GB of memory.
 TEST_PROCESSES ?= 3
-TEST = $(VENV_PYTHON) -m pytest -n $(TEST_PROCESSES) --dist loadfile
+# Bytecode is written even where the environment says not to: pytest prepares each test file anew without it.
+TEST = PYTHONDONTWRITEBYTECODE= $(VENV_PYTHON) -m pytest -n $(TEST_PROCESSES) --dist loadfile
 DEMO := visionllama_tiny_upernet_digitscenes
 VENV_PYTHON := .venv/bin/python
 

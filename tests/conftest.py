@@ -21,7 +21,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-import mmvisionllama  # noqa: F401  before the hosts, as the documents ask of a script
+# Imports and ten thousand tests are kept: looking for garbage among them takes seconds in each test process.
+gc.disable()
+
+import mmvisionllama  # noqa: E402, F401  before the hosts, as the documents ask of a script
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage as usual from here on."""
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
