@@ -68,6 +68,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RotaryAttention": dict(embed_dims=8, num_heads=2),
     "SampleNoise": dict(seed=0, indices=[0], shape=(1, 2, 2)),
     "SegPredictionWriter": dict(folder="nowhere"),
+    "ShardedImages": dict(data_root="nowhere", lazy_init=True),
     "ShardedDataParallel": dict(module=nn.Linear(1, 1), units=["Linear"]),
     "SimpleFPN": dict(in_channels=8),
     "SinCosPosEmbed": dict(embed_dims=8, train_hw=(2, 2)),

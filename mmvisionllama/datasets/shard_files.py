@@ -17,6 +17,7 @@ from typing import IO, Any
 from mmengine.fileio import BaseStorageBackend, get_file_backend, register_backend
 
 from mmvisionllama.errors import DataError
+from mmvisionllama.files import why_no_file
 
 PREFIX = "shard"
 _PATH = re.compile(r"shard://(.+?\.tar)@(\d{1,18})\+(\d{1,18})/(.*)", re.DOTALL)
@@ -147,6 +148,16 @@ class ShardBackend(BaseStorageBackend):
             if len(self._open) > _MOST_OPEN:  # it is closed when nobody reads from it any more
                 del self._open[next(iter(self._open))]
             return file
+
+
+def is_image_there(path: str) -> bool:
+    """Whether an image file is there, or the shard that a path names an image in."""
+    if not path.startswith(f"{PREFIX}://"):
+        return why_no_file(Path(path)) is None
+    try:
+        return get_file_backend(path, enable_singleton=True).exists(path)
+    except DataError:
+        return False
 
 
 def open_image(path: str | Path) -> IO[bytes]:

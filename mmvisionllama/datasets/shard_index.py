@@ -20,7 +20,7 @@ from mmvisionllama import __version__
 from mmvisionllama.datasets.shard_files import ShardPath
 from mmvisionllama.errors import DataError
 from mmvisionllama.files import atomic_path, read_json, sha256_of, why_no_file, write_json
-from mmvisionllama.suggestions import did_you_mean, shortened
+from mmvisionllama.suggestions import shortened
 
 INDEX = "index.json"
 UNFINISHED = "unfinished.json"  # is there for as long as shards are written
@@ -87,8 +87,8 @@ class Index:
             return next(iter(self.parts.values()))
         if name not in self.parts:
             known = ", ".join(map(repr, self.parts))
-            asked = f"no part {name!r}.{did_you_mean(name, self.parts)}" if name else "several parts"
-            raise DataError(f"{folder} has {asked} Set split to one of {known}")
+            asked = f"no part {name!r}" if name else "several parts"
+            raise DataError(f"{folder} has {asked}; set split to one of {known}")
         return self.parts[name]
 
 

@@ -59,7 +59,9 @@ class ShardedImages(BaseDataset):
         samples = read_samples(self.data_root, part, index.classes)
         unlabelled = len(samples) > 0 and samples.labels[0] < 0
         if unlabelled and self.with_label:
-            raise DataError(f"{self.data_root}: {self.split} has no labels; set with_label=False")
+            raise DataError(
+                f"{self.data_root}: {self.split or 'its part'} has no labels; set with_label=False"
+            )
         return samples if self.with_label else samples.without_labels()
 
     def _name_classes(self, classes: tuple[str, ...]) -> None:

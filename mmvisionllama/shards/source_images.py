@@ -78,7 +78,7 @@ def find_images(root: Path, *, labelled: bool = True, classes: tuple[str, ...] =
     parts, notes, named = {}, [], {}
     for name, folder in folders.items():
         dataset = _dataset(root, name, folder, labelled)
-        report = check_dataset(dataset, evaluated=name != "train")
+        report = check_dataset(dataset, _labels_listed(dataset), evaluated=name != "train")
         if fatal := [x.message for x in report.problems if x.fatal]:
             raise DataError("; ".join(f"{folder}: {x}" for x in fatal))
         notes += [f"{folder}: {x.message}" for x in report.problems]
@@ -99,6 +99,14 @@ def _dataset(root: Path, name: str, folder: Path, labelled: bool) -> CustomDatas
     else:
         labelled = labelled and any(map(has_image, subfolders(folder)))
     return CustomDataset(**options, with_label=labelled, serialize_data=False)
+
+
+def _labels_listed(dataset: CustomDataset) -> int | None:
+    """Return how many classes a list of files and labels has, which does not name them."""
+    if not dataset.ann_file or not dataset.with_label:
+        return None
+    labels = [x.rpartition(" ")[2] for x in Path(dataset.ann_file).read_text(errors="replace").splitlines()]
+    return 1 + max((int(x) for x in labels if x.isascii() and x.isdigit()), default=0)
 
 
 def _part(folder: Path, dataset: CustomDataset) -> SourcePart:
