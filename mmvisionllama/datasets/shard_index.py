@@ -6,7 +6,7 @@ used before it was held against its limits.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -36,6 +36,7 @@ _COLUMNS = {
     "name_end": np.int64,
     "names": np.uint8,
 }
+_ROW = ("shard", "offset", "size", "label", "name_start", "name_end")
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,19 @@ class Samples(Sequence):
         if isinstance(index, slice):
             rows = {key: x if key == "names" else x[index] for key, x in self.columns.items()}
             return Samples(self.folder, self.shards, rows)
-        row = {key: x[index].item() for key, x in self.columns.items() if key != "names"}
-        name = self.columns["names"][row["name_start"] : row["name_end"]].tobytes().decode(errors="replace")
-        shard = f"{self.folder}/{self.shards[row['shard']]}"
-        sample: dict[str, Any] = {"img_path": str(ShardPath(shard, row["offset"], row["size"], name))}
-        return sample if row["label"] == UNLABELLED else {**sample, "gt_label": row["label"]}
+        shard, offset, size, label, start, end = (self.columns[key][index].item() for key in _ROW)
+        return self._sample(shard, offset, size, label, self.columns["names"][start:end].tobytes())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        rows = zip(*(self.columns[key].tolist() for key in _ROW), strict=True)
+        names = self.columns["names"].tobytes()
+        for shard, offset, size, label, start, end in rows:
+            yield self._sample(shard, offset, size, label, names[start:end])
+
+    def _sample(self, shard: int, offset: int, size: int, label: int, name: bytes) -> dict[str, Any]:
+        path = ShardPath(f"{self.folder}/{self.shards[shard]}", offset, size, name.decode(errors="replace"))
+        sample: dict[str, Any] = {"img_path": str(path)}
+        return sample if label == UNLABELLED else {**sample, "gt_label": label}
 
 
 def read_index(folder: str | Path) -> Index:

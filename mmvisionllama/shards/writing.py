@@ -109,6 +109,9 @@ def write_shards(
         "shard_samples": shard_samples,
         "max_corrupt": max_corrupt,
     }
+    inside = [x.folder for x in source.parts.values() if out.absolute().is_relative_to(x.folder.absolute())]
+    if inside:
+        raise LaunchError(f"--out {out} lies among the images in {inside[0]}; choose a folder outside")
     if _is_complete(out, made_from):
         return None
     there = require_own(out, UNFINISHED, made_from, "shards", but=("source",))

@@ -80,6 +80,8 @@ def test_a_folder_with_anything_else_is_refused_and_not_changed(tree: Path, tmp_
     with pytest.raises(LaunchError, match="holds other files"):
         shard(tree, tmp_path)
     assert [x.name for x in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(LaunchError, match="lies among the images"):
+        shard(tree, tree / "train" / "out")
 
 
 def test_other_settings_are_refused_in_a_folder_of_shards(tree: Path, shards: Path) -> None:
