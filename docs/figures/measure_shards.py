@@ -11,6 +11,7 @@ import os
 import random
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from mmpretrain.datasets import CustomDataset
 from PIL import Image
 
 from mmvisionllama.datasets.image_loading import LoadImageFromFile
+from mmvisionllama.datasets.shard_index import FileFacts, Index, Part, write_index, write_table
 from mmvisionllama.datasets.shard_sampler import ShardSampler
 from mmvisionllama.datasets.sharded_images import ShardedImages
 from mmvisionllama.shards.source_images import find_images
@@ -164,6 +166,34 @@ def measure_start(tree: Path, shards: Path, rounds: int, inodes: bool) -> None:
             say(f"{title:14} {name:21} {statistics.median(values):9.3f} s")
 
 
+def measure_index(folder: Path, rows: int, rounds: int) -> None:
+    """Time the reading of a large index, whose shards are files without content."""
+    shard_count, size = 560, 256_000_000
+    folder.mkdir()
+    shards = []
+    for i in range(shard_count):
+        path = folder / f"train-{i:06}.tar"
+        path.touch()
+        os.truncate(path, size)
+        shards.append(FileFacts(path.name, size, "0" * 64))
+    places = np.arange(rows)
+    columns = {
+        "shard": places % shard_count,
+        "offset": places,
+        "size": places % 1000 + 1,
+        "label": places % 1000,
+    }
+    names = [f"n{i % 1000:08}/n{i % 1000:08}_{i}.JPEG" for i in range(rows)]
+    table = write_table(folder, "train", columns, names)
+    write_index(folder, Index((), {"train": Part(rows, table, tuple(shards), {})}, {}))
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        ShardedImages(str(folder), split="train")
+        seconds.append(time.perf_counter() - start)
+    say(f"index of {rows:,} rows, {table.size / 1e6:.0f} MB: {statistics.median(seconds):.3f} s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -176,9 +206,14 @@ def main() -> None:
         "--count", type=int, default=1_000, help="images of a measurement (default: %(default)s)"
     )
     parser.add_argument(
+        "--index-rows", type=int, default=1_281_167, help="of a large index (default: %(default)s)"
+    )
+    parser.add_argument(
         "--drop-inodes", action="store_true", help="cold: without inodes, of any file of this machine (root)"
     )
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.folder.parent) as folder:
+        measure_index(Path(folder, "index"), args.index_rows, args.rounds)
     tree, shards = args.folder / "tree", args.folder / "shards"
     if not shards.exists():
         write_tree(tree, args.images, args.bytes)
