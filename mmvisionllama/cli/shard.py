@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command(build_parser, interrupted="the same command goes on")
+@command(build_parser, interrupted="the same command goes on", also=(OSError,))
 def main(args: argparse.Namespace) -> None:
     """Write shards, or an index, and say how a config reads them."""
     from mmvisionllama.datasets.shard_index import read_index
