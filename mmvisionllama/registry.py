@@ -94,6 +94,7 @@ def _registrations(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 MODELS = LazyRegistry("MODELS", "models", "hosts", "generation", "evaluation")
 DATASETS = LazyRegistry("DATASETS", "datasets")
+DATA_SAMPLERS = LazyRegistry("DATA_SAMPLERS", "datasets")
 TRANSFORMS = LazyRegistry("TRANSFORMS", "datasets")
 HOOKS = LazyRegistry("HOOKS", "reports", "fault_tolerance", "training")
 LOOPS = LazyRegistry("LOOPS", "training")

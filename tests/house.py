@@ -31,7 +31,7 @@ FLOORS = (
     ("fault_tolerance", "reports", "evaluation"),
     ("training",),
     ("inference",),
-    ("analysis", "experiments", "benchmark", "finetuning", "run_reports"),
+    ("analysis", "experiments", "benchmark", "finetuning", "run_reports", "shards"),
     ("cli",),
 )
 # Entry points of ``python -m`` and former places of names stand above all floors.

@@ -19,6 +19,7 @@ from mmvisionllama.arguments import AtLeast, Positive, Sides, Within, checked, t
 from mmvisionllama.errors import ArgumentError, UserError
 from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.signatures import accepted_arguments
+from tests.datasets.test_shard_sampler import Places
 from tests.generation.networks import ARCH, DIFFUSION, SMALL
 from tests.house import MODULES
 from tests.models.test_backbones import PLAIN_ARCH, PYRAMID_ARCH, SMALL_FFN
@@ -68,6 +69,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RotaryAttention": dict(embed_dims=8, num_heads=2),
     "SampleNoise": dict(seed=0, indices=[0], shape=(1, 2, 2)),
     "SegPredictionWriter": dict(folder="nowhere"),
+    "ShardSampler": dict(dataset=Places(4, 2), seed=0),
+    "ShardedImages": dict(data_root="nowhere", lazy_init=True),
     "ShardedDataParallel": dict(module=nn.Linear(1, 1), units=["Linear"]),
     "SimpleFPN": dict(in_channels=8),
     "SinCosPosEmbed": dict(embed_dims=8, train_hw=(2, 2)),

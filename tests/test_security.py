@@ -35,6 +35,7 @@ READERS = {
     "json.loads",
     "read_json",
     "safe_open",
+    "load_file",
     "urlopen",
     "urllib.request.urlopen",
     "Image.open",

@@ -150,7 +150,7 @@ def _disagreements(what: str, names: list[tuple[str, tuple[str, ...]]]) -> Itera
 
 def classes_of_data(dataset: dict[str, Any]) -> tuple[str, ...] | None:
     """Return the names of the classes that the config of a data set, or its type, gives; None if neither."""
-    leaf = next(_leaves(dataset))
+    leaf = next(leaves_of(dataset))
     names = _build(leaf).metainfo.get("classes")
     return None if names is None else tuple(names)
 
@@ -174,7 +174,7 @@ def check_dataset(
         needed: See ``Role``.
     """
     checked, lengths = DataReport(), []
-    leaves = list(_leaves(dataset))
+    leaves = list(leaves_of(dataset))
     with _garbage_kept():
         for number, leaf in enumerate(leaves, 1):
             part = f", {number} of {len(leaves)}" if len(leaves) > 1 else ""
@@ -266,12 +266,13 @@ def _children(dataset: dict[str, Any] | BaseDataset) -> list[dict[str, Any] | Ba
     return [*([] if inner[0] is None else [inner[0]]), *(inner[1] or [])]
 
 
-def _leaves(dataset: dict[str, Any] | BaseDataset) -> Iterator[dict[str, Any] | BaseDataset]:
+def leaves_of(dataset: dict[str, Any] | BaseDataset) -> Iterator[dict[str, Any] | BaseDataset]:
+    """Yield the data sets, or their configs, that hold no others."""
     children = _children(dataset)
     if not children:
         yield dataset
     for child in children:
-        yield from _leaves(child)
+        yield from leaves_of(child)
 
 
 def _length(dataset: dict[str, Any] | BaseDataset, of_leaves: Iterator[int | None]) -> int | None:

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
+import mmcv
 import numpy as np
+from mmengine import fileio
 
 from mmvisionllama.checks.data_problems import DataProblem, Role
 from mmvisionllama.datasets.image_files import EXTENSIONS, ImageHeader, is_hidden
@@ -35,7 +36,7 @@ def check_images(role: Role, paths: Sequence[str]) -> Iterator[DataProblem]:
     paths = [paths[index] for index in spaced(len(paths), HEADERS_READ)]
     headers = role.headers.of(paths)
     wrong = [path for path, header in zip(paths, headers, strict=True) if header is None]
-    missing = {path for path in wrong if not Path(path).exists()}
+    missing = {path for path in wrong if not fileio.exists(path)}
     if missing:
         yield DataProblem(role.name, f"{len(missing):,} images do not exist: {shortened(sorted(missing))}")
     base = os.path.commonpath(map(os.path.dirname, paths)) if paths else ""
@@ -87,7 +88,7 @@ def _deep(
         return
     in_files, loaded, unreadable = 0.0, 0.0, []
     for path in (deep[index] for index in spaced(len(deep), _DEEP_DECODED)):
-        stored, pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED), _load(role, path)
+        stored, pixels = mmcv.imread(path, flag="unchanged"), _load(role, path)
         if stored is None or pixels is None:
             unreadable.append(path)
         else:
@@ -106,7 +107,7 @@ def _deep(
 
 def _load(role: Role, path: str) -> np.ndarray | None:
     if role.loader is None:
-        return cv2.imread(path, cv2.IMREAD_COLOR)
+        return mmcv.imread(path)
     try:
         return (role.loader({"img_path": path}) or {}).get("img")
     except CorruptImageError:

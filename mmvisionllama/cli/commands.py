@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "doctor",
     "prepare-digitscenes": "prepare_digitscenes",
     "check-data": "check_data",
+    "shard": "shard",
     "config": "read_config",
     "finetune": "finetune",
     "train": "train",

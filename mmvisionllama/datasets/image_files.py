@@ -7,11 +7,14 @@ import re
 import struct
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
+
+from mmvisionllama.datasets.shard_files import open_image
 
 _HIDDEN = ("__MACOSX", "@eaDir", "Thumbs.db", "$RECYCLE.BIN")  # of macOS, Synology and Windows
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -69,7 +72,7 @@ def read_headers(paths: Iterable[str | Path]) -> list[ImageHeader | None]:
 def read_header(path: str | Path) -> ImageHeader | None:
     """Read the header of a file; None if there is no image, or a JPEG or PNG whose picture is cut off."""
     try:
-        with open(path, "rb") as file:
+        with open_image(path) as file:
             return (_plain_header(file) or _any_header(file)) if _is_whole(file) else None
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
         return None
@@ -82,11 +85,18 @@ def _is_whole(file: IO[bytes]) -> bool:
     file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
     if end in file.read():
         return True
-    # Mapped, so that of a photo before a film the photo alone is read.
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with _whole(file) as content:
         if start == _PNG:
             return _png_ends(content)
         return _last_segment(content) == _JPEG_END[1] or not is_cut_off(content[:])
+
+
+def _whole(file: IO[bytes]) -> AbstractContextManager[bytes | mmap.mmap]:
+    """Give the bytes of a file: mapped, so that of a photo before a film little is read."""
+    if isinstance(file, io.RawIOBase):  # in a shard
+        file.seek(0)
+        return nullcontext(file.read())
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _plain_header(file: IO[bytes]) -> ImageHeader | None:

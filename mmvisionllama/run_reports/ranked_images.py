@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmvisionllama.files import why_no_file
+from mmvisionllama.datasets.shard_files import is_image_there, open_image
 from mmvisionllama.run_reports.pages import Block, Gallery, Picture, Text
 
 _SIDE = 240  # pixels
@@ -60,9 +59,11 @@ def gallery(images: Sequence[RankedImage], name: str) -> list[Block]:
 
 
 def _pixels(image: RankedImage) -> NDArray | None:
-    if image.path is None or why_no_file(Path(image.path)):
+    if image.path is None or not is_image_there(image.path):
         return None
-    pixels = cv2.imread(image.path, cv2.IMREAD_COLOR)
+    with open_image(image.path) as file:
+        content = np.frombuffer(file.read(), np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if pixels is None:
         return None
     scale = scale_of(*pixels.shape[:2])

@@ -1,0 +1,1 @@
+"""Sharded data sets: writing them, indexing those of others, verifying them."""

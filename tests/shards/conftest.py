@@ -1,0 +1,1 @@
+from tests.shards.trees import shards, tree  # noqa: F401
