@@ -57,6 +57,7 @@ NEEDED: dict[str, dict[str, Any]] = {
             type="MAEPretrainHead", patch_size=8, loss=dict(type="PixelReconstructionLoss", criterion="L2")
         ),
     ),
+    "LoadRandomResizedCrop": dict(scale=8),
     "MAEVisionLLaMA": dict(arch=PLAIN_ARCH, img_size=32, patch_size=8, ffn=SMALL_FFN),
     "MLflowTracker": dict(save_dir="nowhere"),
     "Modulation": dict(embed_dims=8, count=2),

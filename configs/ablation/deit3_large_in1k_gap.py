@@ -17,7 +17,7 @@ model = dict(
         out_type="avg_featmap",
     ),
 )
-_train = [_base_._load_train, _base_._random_crop, _base_._flip, _base_._randaug, _base_._pack]
+_train = [_base_._load_crop, _base_._flip, _base_._randaug, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))  # no random erasing
 # Without a class token to spare weight decay.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(_delete_=True, pos_embed=dict(decay_mult=0.0))))

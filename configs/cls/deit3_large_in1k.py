@@ -10,6 +10,6 @@ DeiT III is this with learned positions and GELU; mmpretrain's DeiT3 differs in 
 
 _base_ = "./visionllama_large_in1k.py"
 model = dict(backbone=dict(rope=None, pos_embed=dict(type="LearnedPosEmbed"), ffn=dict(type="GELUFFN")))
-_train = [_base_._load_train, _base_._random_crop, _base_._flip, _base_._randaug, _base_._pack]
+_train = [_base_._load_crop, _base_._flip, _base_._randaug, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))  # no random erasing
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0))))

@@ -20,7 +20,7 @@ model = dict(
     backbone=dict(type="mmvisionllama.VisionLLaMA", arch="base", img_size=224, drop_path_rate=0.2),
     head=dict(in_channels=768),
 )
-_train = [_base_._load_train, _base_._random_crop, _base_._flip, _base_._randaug, _base_._pack]
+_train = [_base_._load_crop, _base_._flip, _base_._randaug, _base_._pack]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=_train))
 _resized = dict(**_base_._resize, scale=224)  # crop ratio 1.0
 val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _base_._crop, _base_._pack]))

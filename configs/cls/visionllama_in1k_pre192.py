@@ -11,8 +11,8 @@ model = dict(
     backbone=dict(arch="base", img_size=192, drop_path_rate=0.2),
     head=dict(in_channels=768),
 )
-_train_crop = dict(**_base_._random_crop, scale=192)
-_train = [_base_._load_train, _train_crop, _base_._flip, _base_._three_augment, _base_._pack]
+_train_crop = dict(**_base_._load_crop, scale=192)
+_train = [_train_crop, _base_._flip, _base_._three_augment, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))
 _resized = dict(**_base_._resize, scale=192)
 _cropped = dict(type="CenterCrop", crop_size=192)

@@ -13,5 +13,5 @@ model = dict(
     backbone=dict(arch="large", drop_path_rate=0.45),
     head=dict(in_channels=1024),
 )
-_train = [_base_._load_train, _base_._random_crop, _base_._flip, _base_._randaug, _base_._erase, _base_._pack]
+_train = [_base_._load_crop, _base_._flip, _base_._randaug, _base_._erase, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))

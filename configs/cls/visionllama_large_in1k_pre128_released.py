@@ -9,8 +9,8 @@ Unlike the paper: weight decay 0.05, 128 px, crop ratio 0.875, positions not sca
 _base_ = "./visionllama_large_in1k_pre160.py"
 model = dict(backbone=dict(img_size=128, rope=dict(type="RoPE2D")))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
-_train_crop = dict(**_base_._random_crop, scale=128)
-_train = [_base_._load_train, _train_crop, _base_._flip, _base_._three_augment, _base_._pack]
+_train_crop = dict(**_base_._load_crop, scale=128)
+_train = [_train_crop, _base_._flip, _base_._three_augment, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))
 _resized = dict(**_base_._resize, scale=146)  # crop ratio 0.875
 _cropped = dict(type="CenterCrop", crop_size=128)

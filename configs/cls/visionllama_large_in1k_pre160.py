@@ -11,8 +11,8 @@ model = dict(
     backbone=dict(arch="large", img_size=160, drop_path_rate=0.45),
     head=dict(in_channels=1024),
 )
-_train_crop = dict(**_base_._random_crop, scale=160)
-_train = [_base_._load_train, _train_crop, _base_._flip, _base_._three_augment, _base_._pack]
+_train_crop = dict(**_base_._load_crop, scale=160)
+_train = [_train_crop, _base_._flip, _base_._three_augment, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))
 _resized = dict(**_base_._resize, scale=160)
 _cropped = dict(type="CenterCrop", crop_size=160)

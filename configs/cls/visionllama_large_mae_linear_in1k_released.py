@@ -9,8 +9,8 @@ Unlike the paper: a feed-forward four times as wide, positions not scaled, bilin
 
 _base_ = "./visionllama_large_mae_linear_in1k.py"
 model = dict(backbone=dict(rope=dict(type="RoPE2D"), ffn=dict(type="SwiGLU", expand=16, bias=True)))
-_random_crop = dict(_base_._random_crop, interpolation="bilinear")
-_train = [_base_._load_train, _random_crop, _base_._flip, _base_._pack]
+_train_crop = dict(_base_._load_crop, interpolation="bilinear")
+_train = [_train_crop, _base_._flip, _base_._pack]
 train_dataloader = dict(dataset=dict(pipeline=_train))
 _resized = dict(_base_._resize, scale=256, interpolation="bilinear")
 val_dataloader = dict(dataset=dict(pipeline=[_base_._load, _resized, _base_._crop, _base_._pack]))

@@ -14,25 +14,34 @@ from mmvisionllama.benchmark.worker import Setting, quartiles, serve
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One model's figures.
+class Timing:
+    """How long one of several subjects took.
 
     Args:
-        seconds: Of each counted step, in the order of the rounds.
-        memory: Peak bytes: on a GPU of the allocator, on a CPU of the process above its idle size.
+        seconds: Of each counted round, in their order.
     """
 
-    parameters: int
     seconds: list[float]
-    memory: int
 
     def images_per_second(self, batch: int) -> float:
         return batch / statistics.median(self.seconds)
 
-    def rate_against(self, other: "Measurement") -> tuple[float, float, float]:
-        """Give the quartiles over rounds of this model's rate over the other's in the same round."""
+    def rate_against(self, other: "Timing") -> tuple[float, float, float]:
+        """Give the quartiles over rounds of this subject's rate over the other's in the same round."""
         pairs = zip(self.seconds, other.seconds, strict=True)
         return quartiles([theirs / ours for ours, theirs in pairs])
+
+
+@dataclass(frozen=True)
+class Measurement(Timing):
+    """One model's figures.
+
+    Args:
+        memory: Peak bytes: on a GPU of the allocator, on a CPU of the process above its idle size.
+    """
+
+    parameters: int
+    memory: int
 
 
 def measure(
@@ -63,7 +72,7 @@ def measure(
                 if turn >= warmup:
                     seconds[i].append(elapsed)
             progress(turn + 1, warmup + rounds)
-    return [Measurement(*figures) for figures in zip(sizes, seconds, peaks, strict=True)]
+    return [Measurement(*figures) for figures in zip(seconds, sizes, peaks, strict=True)]
 
 
 @contextmanager

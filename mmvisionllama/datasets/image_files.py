@@ -32,6 +32,7 @@ _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # segments of a JPEG that tell its size
 _HEAD = 4096
 _CHUNK = 64  # files to a task
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 _READERS = 8  # they wait for the disk more than they compute
 
 
@@ -74,7 +75,18 @@ def read_header(path: str | Path) -> ImageHeader | None:
     try:
         with open_image(path) as file:
             return (_plain_header(file) or _any_header(file)) if _is_whole(file) else None
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
+    except _UNREADABLE:
+        return None
+
+
+def jpeg_header(content: bytes) -> ImageHeader | None:
+    """Read the header of a JPEG in memory; None of other formats, and where it can't be read."""
+    if not content.startswith(_JPEG):
+        return None
+    file = io.BytesIO(content)
+    try:
+        return _plain_header(file) or _any_header(file)
+    except _UNREADABLE:
         return None
 
 

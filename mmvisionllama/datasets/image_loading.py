@@ -66,11 +66,13 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         path, content = results["img_path"], results.get("img_bytes")
         try:
             content = fileio.get(path, backend_args=self.backend_args) if content is None else content
-            image = self._decode(content)
+            return self._load(results, ended(content))
         except _UNREADABLE as error:
             self._skip(path, error)
             return None
-        return self._described(results, image)
+
+    def _load(self, results: dict[str, Any], content: bytes) -> dict[str, Any]:
+        return self._described(results, self._decode(content))
 
     def _described(self, results: dict[str, Any], image: NDArray) -> dict[str, Any]:
         results["img"] = image.astype(np.float32) if self.to_float32 else image
@@ -78,7 +80,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return results
 
     def _decode(self, content: bytes) -> NDArray:
-        image = mmcv.imfrombytes(ended(content), flag=self.color_type, backend=self.imdecode_backend)
+        image = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:
             raise ValueError("the file holds no image that can be decoded")
         return image

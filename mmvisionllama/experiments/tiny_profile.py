@@ -132,7 +132,7 @@ def _widths(cfg: Config) -> list[int]:
 
 
 def _imagenet(cfg: Config) -> Iterator[str]:
-    yield f"train_dataloader.dataset.pipeline.1.scale={SIDE}"
+    yield f"train_dataloader.dataset.pipeline.0.scale={SIDE}"
     for split in _SPLITS[1:]:
         yield f"{split}_dataloader.dataset.pipeline.1.scale={SIDE}"
         yield f"{split}_dataloader.dataset.pipeline.2.crop_size={SIDE}"

@@ -157,7 +157,8 @@ def _image_shape(cfg: Config) -> tuple[int, int, int]:
         scale = next(x.scale for x in cfg.test_dataloader.dataset.pipeline if x.type == "Resize")
         width, height = (-(-side // divisor) * divisor for side in scale)
         return 3, height, width
-    side = next(x.scale for x in cfg.train_dataloader.dataset.pipeline if x.type == "RandomResizedCrop")
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    side = next(x.scale for x in pipeline if x.type.endswith("RandomResizedCrop"))
     return 3, side, side
 
 

@@ -12,6 +12,7 @@ from mmvisionllama.errors import ConfigError, InputError
 from mmvisionllama.inference.input_images import InputImage
 
 _LOADER = "LoadImageFromFile"
+_CROP_LOADER = "LoadRandomResizedCrop"  # it crops what is loaded already
 _ANNOTATIONS = ("LoadAnnotations", "LoadPanopticAnnotations", "LoadSemSegAnnotations", "MarkMissingMasks")
 _LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 _LOADS = ("color_type", "imdecode_backend", "to_float32")
@@ -84,6 +85,8 @@ def _steps(pipeline: list[dict[str, Any]], grey: bool) -> list[dict[str, Any] | 
     if _LOADER in kinds:
         given = pipeline[kinds.index(_LOADER)]
         return [LoadImageFromFile(**{key: given[key] for key in _LOADS if key in given}), *rest]
+    if _CROP_LOADER in kinds:
+        return [LoadImageFromFile(), *rest]
     # The data set has its images in memory: grey ones, or RGB as mmpretrain's.
     if grey:
         return [LoadImageFromFile(color_type="grayscale"), *rest]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvisionllama.benchmark import Measurement, ModelSpec, Setting, measure, parse_model
+from mmvisionllama.benchmark import ModelSpec, Setting, Timing, measure, parse_model
 from tests.tools.commands import REPOSITORY, main
 
 
@@ -54,7 +54,7 @@ def test_an_unreadable_model_is_an_error_that_shows_the_form(text: str) -> None:
 
 
 def test_rates_are_compared_round_by_round() -> None:
-    slow, fast = Measurement(1, [2.0, 6.0, 40.0], 0), Measurement(1, [1.0, 2.0, 10.0], 0)
+    slow, fast = Timing([2.0, 6.0, 40.0]), Timing([1.0, 2.0, 10.0])
     assert fast.rate_against(slow) == (2.5, 3, 3.5)
     assert slow.images_per_second(batch=12) == 2
 

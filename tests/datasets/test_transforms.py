@@ -2,10 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 from mmdet.datasets.transforms import LoadAnnotations
+from mmpretrain.datasets.transforms import RandomErasing as HostRandomErasing
 from numpy.typing import NDArray
 
-from mmvisionllama.datasets.transforms import CenterCropADM, MarkMissingMasks, PadImage, ThreeAugment
+from mmvisionllama.datasets.transforms import (
+    CenterCropADM,
+    MarkMissingMasks,
+    PadImage,
+    RandomErasing,
+    RandomFlip,
+    ThreeAugment,
+)
 
 
 def picture() -> NDArray:
@@ -51,6 +60,37 @@ def test_the_same_seed_gives_the_same_picture() -> None:
         np.random.seed(5)
         results.append(augment(dict(img=picture()))["img"])
     assert np.array_equal(*results)
+
+
+def test_flips_mirror_the_image_and_say_so() -> None:
+    np.random.seed(0)
+    flip, original = RandomFlip(prob=0.3), picture()
+    results = [flip(dict(img=original)) for _ in range(500)]
+    assert np.mean([x["flip"] for x in results]) == pytest.approx(0.3, abs=0.06)
+    for result in results[:20]:
+        assert np.array_equal(result["img"], original[:, ::-1] if result["flip"] else original)
+        assert result["flip_direction"] == ("horizontal" if result["flip"] else None)
+
+
+def test_erasing_takes_the_hosts_rectangles_and_noise_of_its_distribution() -> None:
+    given = dict(erase_prob=0.5, mode="rand", fill_color=[100, 120, 5], fill_std=[50, 30, 20])
+    noise, places = {}, {}
+    for kind in (RandomErasing, HostRandomErasing):
+        torch.manual_seed(0)
+        erase, places[kind], noise[kind] = kind(**given), [], []
+        for seed in range(60):
+            np.random.seed(seed)
+            result = erase(dict(img=np.full((64, 64, 3), 255, np.uint8)))["img"]
+            rows, columns = np.nonzero((result != 255).any(axis=2))
+            places[kind].append((rows.min(), rows.max(), columns.min(), columns.max()) if len(rows) else None)
+            noise[kind].append(result[rows, columns])
+    assert places[RandomErasing] == places[HostRandomErasing]
+    ours, theirs = (np.concatenate(noise[x]).astype(float) for x in (RandomErasing, HostRandomErasing))
+    assert np.allclose(ours.mean(0), theirs.mean(0), atol=1)
+    assert np.allclose(ours.std(0), theirs.std(0), atol=1)
+    assert np.allclose(
+        np.quantile(ours, (0.1, 0.5, 0.9), axis=0), np.quantile(theirs, (0.1, 0.5, 0.9), axis=0), atol=2
+    )
 
 
 def crop(img: np.ndarray, side: int) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.datasets.samplers import RepeatAugSampler
-from mmpretrain.datasets.transforms import RandAugment, RandomErasing
 from mmpretrain.engine.optimizers import LARS, Lamb
 from mmpretrain.models import CutMix, LabelSmoothLoss, Mixup
 from PIL import Image
@@ -20,7 +19,8 @@ from torch import Tensor
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.checks.run import check_training
 from mmvisionllama.config import load_config
-from mmvisionllama.datasets.transforms import ThreeAugment
+from mmvisionllama.datasets.rand_augment import RandAugment
+from mmvisionllama.datasets.transforms import RandomErasing, ThreeAugment
 from mmvisionllama.models.losses import BinarizedCrossEntropyLoss
 from mmvisionllama.training.loops import ResumableEpochLoop
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
@@ -86,7 +86,7 @@ class Trained:
 def at(side: int) -> list[str]:
     """Give the options that make a config train and evaluate on small images."""
     return [
-        f"train_dataloader.dataset.pipeline.1.scale={side}",
+        f"train_dataloader.dataset.pipeline.0.scale={side}",
         f"val_dataloader.dataset.pipeline.1.scale={side}",
         f"val_dataloader.dataset.pipeline.2.crop_size={side}",
     ]

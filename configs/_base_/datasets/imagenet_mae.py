@@ -10,15 +10,13 @@ train_dataloader = dict(
         data_root="data/imagenet",
         split="train",
         pipeline=[
-            dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10),
             dict(
-                type="RandomResizedCrop",
+                type="mmvisionllama.LoadRandomResizedCrop",
                 scale=224,
                 crop_ratio_range=(0.2, 1.0),
-                backend="pillow",
-                interpolation="bicubic",
+                max_corrupt=10,
             ),
-            dict(type="RandomFlip", prob=0.5),
+            dict(type="mmvisionllama.RandomFlip", prob=0.5),
             dict(type="PackInputs"),
         ],
     ),
