@@ -39,7 +39,7 @@ EXTRAS = {
 _libraries: list[object] = []
 
 
-class _TorchvisionLoader(SourceFileLoader):
+class _TorchvisionLoader(host_imports.UncollectedLoader):
     """Executes torchvision; where operators are missing, once more with their schemas declared."""
 
     def exec_module(self, module: ModuleType) -> None:

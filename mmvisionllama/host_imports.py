@@ -1,23 +1,43 @@
-"""Imports of the hosts that take long and are rarely used: each waits for the first use."""
+"""Imports that take long and are rarely used, most of them in the hosts: each waits for the first use."""
 
+import builtins
+import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from importlib import import_module, reload
 from importlib.machinery import SourceFileLoader
-from importlib.util import find_spec
-from types import ModuleType
+from importlib.util import find_spec, resolve_name
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 _LINES, _PLOTS = ("scipy.interpolate",), ("matplotlib.colors", "matplotlib.pyplot", "matplotlib.patches")
 _MATCHING = ("scipy.optimize",)
-# Files of the hosts, and what each of them imports for one class or function of it. Together that takes
-# longer than all the rest of their imports; timm alone brings wandb and the client of the hub.
+_DRAWING = (
+    "matplotlib.axes", "matplotlib.backends.backend_agg", "matplotlib.figure", "matplotlib.patches",
+    "matplotlib.ticker",
+)  # fmt: skip
+_FUNCTIONAL = tuple(
+    f"torch.distributed.optim.functional_{name}"
+    for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "rmsprop", "rprop", "sgd")
+)
+_THAT_DRAW = (
+    "inference.class_names", "inference.predictions", "reports.cls_pictures", "reports.confusion",
+    "reports.curves", "reports.det_pictures", "reports.figures", "reports.mae_pictures", "reports.pictures",
+    "reports.precision_recall", "reports.sample_pictures", "reports.seg_pictures",
+)  # fmt: skip
+# Files, and what each of them imports for one class or function of it. Together that takes longer than all
+# the rest of their imports; timm alone brings wandb and the client of the hub.
 ON_USE = {
+    # The first picture of a training is that of its first validation.
+    **{f"mmvisionllama.{file}": _DRAWING for file in _THAT_DRAW},
+    "mmvisionllama.datasets.transforms": ("mmpretrain.datasets.transforms",),
+    # mmengine takes one optimizer of there; the others compile themselves for TorchScript.
+    "torch.distributed.optim": _FUNCTIONAL,
+    "torch.distributed.optim.utils": _FUNCTIONAL,
     "mmdet.datasets.transforms.generate_line": (
         *_LINES, "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps",
     ),
+    "mmdet.datasets.transforms.transforms": ("imagecorruptions",),
     "mmdet.evaluation.metrics.crowdhuman_metric": ("scipy.sparse", "scipy.sparse.csgraph"),
     "mmdet.evaluation.metrics.culane_metric": (*_LINES, *_MATCHING),
     "mmdet.models.dense_heads.clr_head.clr_head": _PLOTS,
@@ -35,9 +55,10 @@ ON_USE = {
     "mmdet.visualization.local_visualizer": _PLOTS,
     "mmpretrain.evaluation.metrics.visual_grounding_eval": ("torchvision.ops.boxes",),
     "mmpretrain.models.utils.box_utils": ("torchvision.ops.boxes",),
+    "mmseg.datasets.onedl": ("mmpretrain.datasets._palette",),
     "mmseg.datasets.transforms.transforms": ("scipy.ndimage",),
     "mmseg.models.assigners.hungarian_assigner": _MATCHING,
-    "mmseg.models.backbones.beit": ("scipy.interpolate",),
+    "mmseg.models.backbones.beit": ("scipy",),
     "mmseg.models.backbones.timm_backbone": ("timm",),
     "mmseg.models.losses.huasdorff_distance_loss": ("scipy.ndimage",),
     "mmseg.utils.tokenizer": ("ftfy",),
@@ -46,49 +67,86 @@ _EXTRA_NORM = "mmpretrain.models.utils.res_layer_extra_norm"
 
 
 class _OnUse(ModuleType):
-    """Stands in for a module until something in it is used, which imports it.
-
-    While the file that asks for it is executed, every name in it is a function that calls what it names: a
-    ``from module import name`` imports nothing.
-    """
-
-    taken_from = True  # by the file that is being executed
+    """Stands in for a module until something in it is used, which imports it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if (inner := sys.modules.get(f"{self.__name__}.{name}")) is not None:
-            return inner
-        if self.taken_from:
-            return partial(_call, self.__name__, name)
         return getattr(import_module(self.__name__), name)
 
 
-def _call(module: str, name: str, *args: Any, **kwargs: Any) -> Any:
-    return getattr(import_module(module), name)(*args, **kwargs)
+class _NameOnUse:
+    """Stands in for what a module has under a name; a call, an index or an attribute imports the module.
+
+    It is no class, so nothing can be derived from it.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _found(self) -> Any:
+        return getattr(import_module(self._module), self._name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._found()(*args, **kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._found()[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._found(), name)
 
 
-@contextmanager
-def _stand_ins(modules: Sequence[str]) -> Iterator[None]:
-    """Let imports find stand-ins for these and the modules around them, if installed and not imported yet."""
-    parts = (module.split(".") for module in modules if find_spec(module.partition(".")[0]))
-    names = {".".join(some[:end]) for some in parts for end in range(1, len(some) + 1)} - {*sys.modules}
-    placed = {name: _OnUse(name) for name in names}
-    sys.modules.update(placed)
-    try:
-        yield
-    finally:
-        for name, module in placed.items():
-            module.taken_from = False
-            del sys.modules[name]
+def _stand_in(module: str, names: Sequence[str]) -> Any:
+    """Return what ``from module import names`` takes these from, or what ``import module`` binds."""
+    if names:
+        return SimpleNamespace(**{name: _NameOnUse(module, name) for name in names})
+    first, *rest = module.split(".")
+    top = inner = _OnUse(first)
+    for part in rest:
+        outer, inner = inner, _OnUse(f"{inner.__name__}.{part}")
+        setattr(outer, part, inner)
+    return top
 
 
-class _OnUseLoader(SourceFileLoader):
-    """Executes a file of ``ON_USE``."""
+class UncollectedLoader(SourceFileLoader):
+    """Executes a package without collecting garbage, which cost a quarter of the time of all imports.
+
+    An import makes hundreds of thousands of objects that stay; half a dozen collections went through them.
+    """
 
     def exec_module(self, module: ModuleType) -> None:
-        with _stand_ins(ON_USE[module.__name__]):
+        collects = gc.isenabled()
+        gc.disable()
+        try:
             super().exec_module(module)
+        finally:
+            if collects:
+                gc.enable()
+
+
+class _OnUseLoader(UncollectedLoader):
+    """Executes a file of ``ON_USE``, whose import statements alone find stand-ins."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        waiting = ON_USE[module.__name__]
+
+        def import_on_use(
+            name: str,
+            globals: Any = None,
+            locals: Any = None,
+            fromlist: Sequence[str] | None = None,
+            level: int = 0,
+        ) -> Any:
+            full = resolve_name("." * level + name, module.__package__)
+            if full in waiting and full not in sys.modules and find_spec(full.partition(".")[0]):
+                return _stand_in(full, fromlist or ())
+            return __import__(name, globals, locals, fromlist or (), level)
+
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": import_on_use}
+        super().exec_module(module)
 
 
 class _ExtraNormLoader(SourceFileLoader):
@@ -105,7 +163,7 @@ class _ExtraNormLoader(SourceFileLoader):
             del sys.modules["mmdet"]
 
 
-class _DetectionModelsLoader(SourceFileLoader):
+class _DetectionModelsLoader(UncollectedLoader):
     """Executes mmdet's models, and then what mmpretrain adds to them if that came before."""
 
     def exec_module(self, module: ModuleType) -> None:
@@ -114,7 +172,13 @@ class _DetectionModelsLoader(SourceFileLoader):
             reload(sys.modules[_EXTRA_NORM])
 
 
+_LARGE = (
+    "mmcv", "mmdet.datasets", "mmdet.engine.hooks", "mmdet.evaluation", "mmengine.runner",
+    "mmpretrain.datasets", "mmpretrain.models", "mmseg.datasets", "mmseg.models",
+    "mmvisionllama.inference.trained_model", "mmvisionllama.training.launch", "torch", "torch._dynamo",
+)  # fmt: skip
 LOADERS: dict[str, Callable[[str, str], SourceFileLoader]] = {
+    **dict.fromkeys(_LARGE, UncollectedLoader),
     **dict.fromkeys(ON_USE, _OnUseLoader),
     "mmdet.models": _DetectionModelsLoader,
     _EXTRA_NORM: _ExtraNormLoader,
