@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module, reload
 from importlib.machinery import SourceFileLoader
+from importlib.metadata import version
 from importlib.util import find_spec, resolve_name
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 _LINES, _PLOTS = ("scipy.interpolate",), ("matplotlib.colors", "matplotlib.pyplot", "matplotlib.patches")
 _MATCHING = ("scipy.optimize",)
 _DRAWING = (
-    "matplotlib.axes", "matplotlib.backends.backend_agg", "matplotlib.figure", "matplotlib.patches",
-    "matplotlib.ticker",
+    "matplotlib", "matplotlib.axes", "matplotlib.backends.backend_agg", "matplotlib.figure",
+    "matplotlib.patches", "matplotlib.ticker",
 )  # fmt: skip
 _FUNCTIONAL = tuple(
     f"torch.distributed.optim.functional_{name}"
@@ -53,6 +54,7 @@ ON_USE = {
     "mmdet.models.trackers.sort_tracker": _MATCHING,
     "mmdet.utils.mot_error_visualize": _PLOTS,
     "mmdet.visualization.local_visualizer": _PLOTS,
+    "mmengine.utils.dl_utils.collect_env": ("torchvision",),
     "mmpretrain.evaluation.metrics.visual_grounding_eval": ("torchvision.ops.boxes",),
     "mmpretrain.models.utils.box_utils": ("torchvision.ops.boxes",),
     "mmseg.datasets.onedl": ("mmpretrain.datasets._palette",),
@@ -70,6 +72,8 @@ class _OnUse(ModuleType):
     """Stands in for a module until something in it is used, which imports it."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__version__":
+            return version(self.__name__)
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(import_module(self.__name__), name)
