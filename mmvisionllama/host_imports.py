@@ -13,24 +13,13 @@ from typing import Any
 
 _LINES, _PLOTS = ("scipy.interpolate",), ("matplotlib.colors", "matplotlib.pyplot", "matplotlib.patches")
 _MATCHING = ("scipy.optimize",)
-_DRAWING = (
-    "matplotlib", "matplotlib.axes", "matplotlib.backends.backend_agg", "matplotlib.figure",
-    "matplotlib.patches", "matplotlib.ticker",
-)  # fmt: skip
 _FUNCTIONAL = tuple(
     f"torch.distributed.optim.functional_{name}"
     for name in ("adadelta", "adagrad", "adam", "adamax", "adamw", "rmsprop", "rprop", "sgd")
 )
-_THAT_DRAW = (
-    "inference.class_names", "inference.predictions", "reports.cls_pictures", "reports.confusion",
-    "reports.curves", "reports.det_pictures", "reports.figures", "reports.mae_pictures", "reports.pictures",
-    "reports.precision_recall", "reports.sample_pictures", "reports.seg_pictures",
-)  # fmt: skip
 # Files, and what each of them imports for one class or function of it. Together that takes longer than all
 # the rest of their imports; timm alone brings wandb and the client of the hub.
 ON_USE = {
-    # The first picture of a training is that of its first validation.
-    **{f"mmvisionllama.{file}": _DRAWING for file in _THAT_DRAW},
     "mmvisionllama.datasets.transforms": ("mmpretrain.datasets.transforms",),
     # mmengine takes one optimizer of there; the others compile themselves for TorchScript.
     "torch.distributed.optim": _FUNCTIONAL,

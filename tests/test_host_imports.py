@@ -21,7 +21,6 @@ from mmdet.registry import MODELS
 extension = MODELS.get("ResLayerExtraNorm").__module__
 import mmseg.models, mmseg.datasets, mmdet.datasets, mmdet.engine, mmdet.evaluation, mmdet.visualization
 import mmvisionllama.datasets.digitscenes_seg, mmvisionllama.datasets.transforms
-import mmvisionllama.reports.curves, mmvisionllama.reports.det_pictures
 early = {"sklearn", "scipy", "matplotlib", "timm", "wandb", "imgaug", "numba", "torchvision", "ftfy"}
 assert not early & {*sys.modules}, early & {*sys.modules}
 assert gc.isenabled()
