@@ -13,6 +13,7 @@ FLOORS = (
         "__init__",
         "arguments",
         "compat",
+        "host_imports",
         "data_readers",
         "errors",
         "files",
