@@ -24,16 +24,14 @@ class _Measured(BaseException):
 def main() -> None:
     """Train, and tell processor seconds, seconds and bytes of a save."""
     save = SafeCheckpointHook.save
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, int]] = []
 
     def measured(*args: Any, **kwargs: Any) -> Path:
         before = time.process_time(), time.perf_counter()
         path = save(*args, **kwargs)
-        taken.append((time.process_time() - before[0], time.perf_counter() - before[1]))
+        seconds = time.process_time() - before[0], time.perf_counter() - before[1]
+        taken.append((*seconds, path.stat().st_size))
         if len(taken) == SAVES:
-            processor, seconds = (median(x[i] for x in taken[1:]) for i in (0, 1))
-            size = path.stat().st_size / 2**20
-            sys.stdout.write(f"{processor:.3f} processor seconds, {seconds:.3f} s, {size:.1f} MiB\n")
             raise _Measured
         return path
 
@@ -47,6 +45,9 @@ def main() -> None:
         try:
             train(sys.argv[1], work_dir=folder, cfg_options=options)
         except _Measured:
+            processor, seconds, size = (median(x[i] for x in taken[1:]) for i in range(3))
+            text = f"{processor:.3f} processor seconds, {seconds:.3f} s, {size / 2**20:.1f} MiB\n"
+            sys.stdout.write(text)
             sys.stdout.flush()
     os._exit(0)  # loading processes need no end of their own
 
