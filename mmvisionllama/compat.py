@@ -2,16 +2,16 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from importlib import import_module, reload
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, ClassVar
 
+from mmvisionllama import host_imports
 from mmvisionllama.errors import UserError
 
 # Operators whose schema torchvision's Python part asks for while it is imported.
@@ -20,8 +20,6 @@ _SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 _CONFIGS = "mmengine.config.config"
-_EXTRA_NORM = "mmpretrain.models.utils.res_layer_extra_norm"
-_SKLEARN = ("sklearn", "sklearn.gaussian_process", "sklearn.gaussian_process.kernels", "sklearn.mixture")
 _PACKAGE = "mmvisionllama"
 # The smallest extra of `setup.py` that brings a module, and this package needs it for.
 EXTRAS = {
@@ -41,7 +39,7 @@ EXTRAS = {
 _libraries: list[object] = []
 
 
-class _TorchvisionLoader(SourceFileLoader):
+class _TorchvisionLoader(host_imports.UncollectedLoader):
     """Executes torchvision; where operators are missing, once more with their schemas declared."""
 
     def exec_module(self, module: ModuleType) -> None:
@@ -60,63 +58,6 @@ class _ConfigLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
         _find_our_bases(module.Config)
-
-
-class _ExtraNormLoader(SourceFileLoader):
-    """Executes the one file of mmpretrain that extends mmdet as if that were absent, unless it is imported.
-
-    mmdet, scikit-learn with it, takes longer than all the rest of mmpretrain.
-    """
-
-    def exec_module(self, module: ModuleType) -> None:
-        if "mmdet" in sys.modules:
-            super().exec_module(module)
-            return
-        sys.modules["mmdet"] = None
-        try:
-            super().exec_module(module)
-        finally:
-            del sys.modules["mmdet"]
-
-
-class _DetectionModelsLoader(SourceFileLoader):
-    """Executes mmdet's models, and then what mmpretrain adds to them if that came before."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
-        if getattr(sys.modules.get(_EXTRA_NORM), "ResLayerExtraNorm", module) is None:
-            reload(sys.modules[_EXTRA_NORM])
-
-
-class _ModuleOnCall(ModuleType):
-    """Stands in for a module whose functions and classes are called, never looked into; a call imports it."""
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: getattr(import_module(self.__name__), name)(*args, **kwargs)
-
-
-class _SklearnOnCallLoader(SourceFileLoader):
-    """Executes a file of mmdet that a tracker or one head alone needs, and leaves scikit-learn to a call.
-
-    It imports half of scipy and, where installed, pandas: longer than all the rest of mmdet.
-    """
-
-    def exec_module(self, module: ModuleType) -> None:
-        if "sklearn" in sys.modules or find_spec("sklearn") is None:
-            super().exec_module(module)
-            return
-        for name in _SKLEARN:
-            sys.modules[name] = _ModuleOnCall(name)
-            parent, _, last = name.rpartition(".")
-            if parent:
-                setattr(sys.modules[parent], last, sys.modules[name])
-        try:
-            super().exec_module(module)
-        finally:
-            for name in _SKLEARN:
-                del sys.modules[name]
 
 
 class _FormatterLoader(SourceFileLoader):
@@ -140,15 +81,12 @@ class _FormatterLoader(SourceFileLoader):
 
 
 class _Finder:
-    """Finds some modules where Python finds them, and gives them a loader of those above."""
+    """Finds some modules where Python finds them, and gives them a loader of ours."""
 
     loaders: ClassVar = {
+        **host_imports.LOADERS,
         "torchvision": _TorchvisionLoader,
-        "mmdet.models": _DetectionModelsLoader,
-        "mmdet.models.dense_heads.paa_head": _SklearnOnCallLoader,
-        "mmdet.models.task_modules.tracking.interpolation": _SklearnOnCallLoader,
         _CONFIGS: _ConfigLoader,
-        _EXTRA_NORM: _ExtraNormLoader,
         "yapf.yapflib.yapf_api": _FormatterLoader,
     }
 
@@ -182,8 +120,8 @@ def install() -> None:
     The compiled part of a CUDA torchvision does not load beside a CPU torch, and then its Python part, which
     is all that the hosts' transforms need, fails on operators that nobody declared. Operators of mmcv that
     were not compiled are those of ``ops``. mmengine reads ``_base_ = "mmvisionllama::seg/..."`` as it reads
-    those of the hosts; importing mmpretrain does not import mmdet, nor mmdet scikit-learn. ``import
-    mmvisionllama`` calls this, imports none of these libraries, and changes nothing else where they are
+    those of the hosts; what they import and rarely use waits, see ``host_imports``. ``import mmvisionllama``
+    calls this, imports none of these libraries, and changes nothing else where they are
     healthy, not installed, or fail for any other reason.
     """
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):

@@ -291,6 +291,10 @@ def end_workers(dataloader: DataLoader) -> None:
         iterator._shutdown_workers()
 
 
+# torch.compiler.disable imports the compiler at once, half a second; torch marks its own functions by this.
+not_compiled = torch._disable_dynamo
+
+
 def takes_found_inf(optimizer: Optimizer) -> bool:
     """Whether an optimizer skips a step by a tensor ``found_inf``, as torch's fused ones do."""
     return getattr(optimizer, "_step_supports_amp_scaling", False)

@@ -14,6 +14,7 @@ FLOORS = (
         "__init__",
         "arguments",
         "compat",
+        "host_imports",
         "data_readers",
         "errors",
         "files",

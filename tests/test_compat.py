@@ -101,33 +101,6 @@ def test_compiled_operators_that_do_not_load_are_not_replaced_in_silence(tmp_pat
     assert done.stderr.splitlines()[-1] == "ImportError: undefined symbol"
 
 
-def test_mmpretrain_imports_no_mmdet_and_mmdet_no_scikit_learn_until_they_are_called() -> None:
-    code = """
-import sys
-import mmvisionllama
-import mmpretrain.models
-assert "mmdet" not in sys.modules and "sklearn" not in sys.modules
-import mmdet.models
-from mmdet.registry import MODELS, TASK_UTILS
-extension = MODELS.get("ResLayerExtraNorm").__module__
-import mmseg.models, mmvisionllama.datasets.digits
-assert not {"sklearn", "pandas"} & {*sys.modules}
-import numpy as np
-from mmdet.models.dense_heads import paa_head
-smooth = TASK_UTILS.build(dict(type="InterpolateTracklets", use_gsi=True, min_num_frames=2))
-track = np.array([[frame, 1, frame, frame, frame + 10, frame + 10, 0.9] for frame in (1, 2, 3, 5, 6, 7)])
-print(extension)
-print(smooth.forward(track)[:, 2].round(1).tolist())
-print(type(paa_head.skm.GaussianMixture(2)).__module__)
-"""
-    done = python(code)
-    assert done.stdout.splitlines()[-3:] == [
-        "mmpretrain.models.utils.res_layer_extra_norm",
-        "[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]",
-        "sklearn.mixture._gaussian_mixture",
-    ], done.stderr
-
-
 def test_a_config_is_formatted_once_and_as_yapf_formats_it() -> None:
     config = Config(dict(model=dict(type="VisionLLaMA", long=list(range(60)))))
     text = config.pretty_text

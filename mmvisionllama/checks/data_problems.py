@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +64,25 @@ class Role:
     needed: tuple[str, ...] = ()
     headers: Headers = field(default_factory=Headers)
 
-    @property
+    @cached_property  # asked for each image or object
     def loader(self) -> Callable | None:
         """The transform that reads image files, if there is one."""
         return next((x for x in self.pipeline if hasattr(x, "imdecode_backend")), None)
 
-    @property
+    @cached_property
     def follows_orientation(self) -> bool:
         """Whether images are turned as their EXIF entry says when they are loaded."""
         color_type = getattr(self.loader, "color_type", "color")
         backend = getattr(self.loader, "imdecode_backend", "cv2")
         return color_type in ("color", "grayscale") and backend in ("cv2", "pillow")
 
-    @property
+    @cached_property
     def with_masks(self) -> bool:
         """Whether masks of objects are loaded or scored; yes where nothing is known."""
         known = self.pipeline or self.metrics
         return not known or self.scores("segm") or any(getattr(x, "with_mask", False) for x in self.pipeline)
 
-    @property
+    @cached_property
     def marks_missing_masks(self) -> bool:
         """Whether objects without a mask are left out, and do not end the loading of annotations."""
         loads = any(getattr(x, "with_mask", False) for x in self.pipeline)

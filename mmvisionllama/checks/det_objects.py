@@ -211,8 +211,12 @@ def _corners(annotation: _Annotation) -> Box:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    sides = [min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1)]
-    common = max(sides[0], 0) * max(sides[1], 0)
-    areas = [max(x[2] - x[0], 0) * max(x[3] - x[1], 0) for x in (one, other)]
-    union = areas[0] + areas[1] - common
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    common = max(width, 0) * max(height, 0)
+    union = _area(one) + _area(other) - common
     return common / union if union > 0 else 1.0
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)

@@ -109,7 +109,7 @@ def _labels(dataset: BaseSegDataset, role: Role, paths: list[str]) -> Iterator[D
     unreadable, outside, present, ignored = [], defaultdict(list), set(), False
     for path in (paths[index] for index in chosen):
         try:
-            values = np.unique(_load_labels(dataset, path))
+            values = np.flatnonzero(np.bincount(_load_labels(dataset, path).ravel()))
         except (OSError, SyntaxError, ValueError) as error:
             unreadable.append(f"{Path(path).name} ({error})")
             continue

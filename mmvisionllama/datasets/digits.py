@@ -1,13 +1,12 @@
-"""Data sets of handwritten digits: scikit-learn's for classification, DigitScenes for segmentation."""
+"""scikit-learn's handwritten digits as a data set for classification."""
 
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
-from mmseg.datasets import BaseSegDataset
 
 from mmvisionllama.arguments import checked
-from mmvisionllama.datasets.digitscenes import CLASSES, PALETTE
+from mmvisionllama.datasets.digitscenes import CLASSES
 from mmvisionllama.datasets.digitscenes.sources import read_digits
 from mmvisionllama.registry import DATASETS
 
@@ -37,14 +36,3 @@ class SklearnDigits(BaseDataset):
         held_out = np.arange(len(img)) % _EVERY == _EVERY - 1
         chosen = np.flatnonzero(held_out == (self.split == "val"))
         return [{"img": img[i], "gt_label": int(labels[i])} for i in chosen]
-
-
-@DATASETS.register_module()
-class DigitScenesSegDataset(BaseSegDataset):
-    """DigitScenes in ADE20K's layout: the background, ten digits, and label 0 for the digits' soft edges."""
-
-    METAINFO: ClassVar[dict[str, Any]] = {"classes": CLASSES, "palette": PALETTE}
-
-    @checked
-    def __init__(self, *, reduce_zero_label: bool = True, **kwargs: Any) -> None:
-        super().__init__(reduce_zero_label=reduce_zero_label, **kwargs)

@@ -20,6 +20,7 @@ from mmvisionllama.host_internals import (
     count_step,
     counted,
     loss_scale,
+    not_compiled,
     replace_averaging,
     replace_steps,
     takes_found_inf,
@@ -71,7 +72,7 @@ class GuardedStep:
         findings, self._findings, self._bad = self._findings, None, None
         return findings
 
-    @torch.compiler.disable
+    @not_compiled
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Note whether the loss is finite, then do what the wrapper does."""
         bad = ~torch.isfinite(loss.detach()).all()
@@ -79,7 +80,7 @@ class GuardedStep:
         self._backward(loss, **kwargs)
 
     @counted
-    @torch.compiler.disable
+    @not_compiled
     def step(self, **kwargs: Any) -> None:
         """Step if all is finite in all processes; else leave weights, optimizer and buffers as they were."""
         self._findings = self._look()

@@ -25,9 +25,8 @@ def write_figure(figure: Figure, *paths: Path) -> None:
 
 def png_of(figure: Figure) -> bytes:
     """Draw a figure, and return it as the content of a PNG file."""
-    FigureCanvasAgg(figure)
     png = io.BytesIO()
-    figure.savefig(png, format="png")
+    FigureCanvasAgg(figure).print_png(png)  # Figure.savefig draws twice, to find a size that is known here
     return png.getvalue()
 
 

@@ -21,6 +21,7 @@ from mmvisionllama.config.global_batch import share_batch, take_global_batch
 from mmvisionllama.errors import ConfigError, GoBack, LaunchError
 from mmvisionllama.fault_tolerance.launcher_death import stop_with_launcher
 from mmvisionllama.files import write_json
+from mmvisionllama.host_imports import uncollected
 from mmvisionllama.reports.progress import Status, display
 from mmvisionllama.reports.report_hook import validations
 from mmvisionllama.reports.run_progress import progress_shown
@@ -282,7 +283,8 @@ def _read(
     """Read the config, require that it has ``sections``, and follow the options that every command has."""
     if launcher == "pytorch":
         stop_with_launcher()
-    run = read_config(config, cfg_options)
+    with uncollected():
+        run = read_config(config, cfg_options)
     missing = [name for name in sections if run.cfg.get(name) is None]
     if missing:
         raise ConfigError(f"{run.cfg.filename} lacks {', '.join(missing)}")

@@ -44,6 +44,7 @@ from mmvisionllama.fault_tolerance.stopping import StopHook, StopRequest
 from mmvisionllama.fault_tolerance.watchdog import Watchdog, keep_errors, phase_after
 from mmvisionllama.fault_tolerance.worker_init import deferred_sigchld
 from mmvisionllama.files import make_new
+from mmvisionllama.host_imports import uncollected
 from mmvisionllama.host_internals import OpenRunner, end_workers, load_weights, place_loop
 from mmvisionllama.registry import RUNNERS
 from mmvisionllama.reports.log_processor import OwnValues
@@ -124,6 +125,7 @@ class ResumableRunner(OpenRunner):
         """Build the logger, whose screen is that of the command."""
         return show_log(super().build_logger(*args, **kwargs))
 
+    @uncollected()
     def build_training(self) -> None:
         """Build the loop with its data, the optimizer, the schedules, and the validation."""
         loop = self.train_loop

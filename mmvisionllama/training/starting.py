@@ -22,6 +22,7 @@ from mmvisionllama.errors import CheckpointError, LaunchError
 from mmvisionllama.fault_tolerance.folder_lock import locked
 from mmvisionllama.fault_tolerance.random_state import randomness_by
 from mmvisionllama.fault_tolerance.watchdog import Watchdog
+from mmvisionllama.host_imports import uncollected
 from mmvisionllama.reports.progress import Status, display
 from mmvisionllama.reports.screen import screen_of
 from mmvisionllama.reports.summary import mark_killed
@@ -152,6 +153,7 @@ def _value_at(cfg: Config, key: str) -> Any:
     return value.get(name) if name and value else value
 
 
+@uncollected()
 def start_run(
     run: RunConfig,
     command: str,

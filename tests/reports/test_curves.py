@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmvisionllama.reports import figures as figures_file
 from mmvisionllama.reports.curves import CurvesHook
 
 CURVES = {"type": "mmvisionllama.CurvesHook"}
@@ -18,13 +19,13 @@ CURVES = {"type": "mmvisionllama.CurvesHook"}
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Collect every figure that is saved, and save it still."""
-    seen, save = [], Figure.savefig
+    seen, png_of = [], figures_file.png_of
 
-    def savefig(self: Figure, *args: object, **kwargs: object) -> None:
-        seen.append(self)
-        save(self, *args, **kwargs)
+    def seen_png_of(figure: Figure) -> bytes:
+        seen.append(figure)
+        return png_of(figure)
 
-    monkeypatch.setattr(Figure, "savefig", savefig)
+    monkeypatch.setattr(figures_file, "png_of", seen_png_of)
     return seen
 
 
