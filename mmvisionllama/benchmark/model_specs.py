@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from mmvisionllama.config import load_config
 from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.errors import ConfigError
@@ -39,9 +41,9 @@ def parse_model(text: str, *, whole: bool = False) -> ModelSpec:
     Raises:
         ConfigError: if it is neither, or the config has no backbone, or its model is no detector.
     """
-    name, *options = shlex.split(text) if ".py" in text else [text]
+    name = shlex.split(text)[0] if ".py" in text else text
     if name.endswith(".py"):
-        return _from_config(text, name, options, whole)
+        return _from_config(text, name, whole)
     if whole:
         raise ConfigError(f"{text!r} is a backbone; a whole model is that of a config file")
     try:
@@ -57,12 +59,21 @@ def parse_model(text: str, *, whole: bool = False) -> ModelSpec:
     )
 
 
-def _from_config(text: str, name: str, options: list[str], whole: bool) -> ModelSpec:
+def parse_config(text: str) -> Config:
+    """Read a config file with options behind it, in one string.
+
+    Raises: ConfigError: if it cannot be read.
+    """
+    name, *options = shlex.split(text)
     try:
         given = parse_options(options)
     except ValueError as error:
         raise ConfigError(f"options of {name}: {error}") from error
-    cfg = load_config(Path(name), given)
+    return load_config(Path(name), given)
+
+
+def _from_config(text: str, name: str, whole: bool) -> ModelSpec:
+    cfg = parse_config(text)
     model = cfg.get("model", {})
     if "backbone" not in model:
         raise ConfigError(f"{name}: its model has no backbone")

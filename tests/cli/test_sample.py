@@ -27,9 +27,8 @@ from tests.tools.commands import parser_of, run, run_in_two
 
 DIT = "configs/toy/dit_visionllama_tiny_digits.py"
 SIT = "configs/toy/sit_visionllama_tiny_digits.py"
-OPTIONS = """--amp --batch-size --cfg-options --cfg-scale --classes --compile --help --launcher --npz --num --out
---raw
---sampler --seed --steps --verbose -h"""
+OPTIONS = """--amp --batch-size --cfg-options --cfg-scale --classes --compile --help --launcher --npz --num
+--out --raw --sampler --seed --steps --verbose -h"""
 FAST = ["--steps", "2", "--num", "24", "--batch-size", "8"]
 
 
