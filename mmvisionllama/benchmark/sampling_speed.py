@@ -110,7 +110,7 @@ def _drawings(
         )
         AutoencoderKL(**sizes, scaling_factor=0.18215).save_pretrained(folder)
         autoencoder = AutoencoderKL.from_pretrained(folder)
-        model, peer = _generator(network, folder, setting), _transformer(network)
+        model, peer = _generator(network, folder, setting), _filled(same_size_transformer(network))
         parameters = {"ours": _count(model.network), "diffusers": _count(peer)}
         drawings = {}
         for way in WAYS[:: 1 if compile else 2]:
@@ -118,7 +118,7 @@ def _drawings(
                 model = _generator(network, folder, setting)
                 model.network.compile(dynamic=False)
             if way == WAYS[3]:
-                peer = _transformer(network)
+                peer = _filled(same_size_transformer(network))
                 peer.compile(dynamic=False)
             ours = way.startswith("ours")
             drawings[way] = _ours(model, setting) if ours else _theirs(peer, autoencoder, setting)
@@ -160,14 +160,14 @@ def _generator(
         guidance=dict(scale=setting.scale),
         autoencoder=dict(type="mmvisionllama.KLAutoencoder", path=autoencoder),
     )
-    _fill(model.network)
+    _filled(model.network)
     model.eval().to(setting.device)
     if setting.amp:
         hold_in_autocast_dtype(model.network)
     return model
 
 
-def _transformer(network: Mapping[str, Any]) -> nn.Module:
+def same_size_transformer(network: Mapping[str, Any]) -> nn.Module:
     """Build diffusers' network of the same width, depth, heads and patches."""
     from diffusers import DiTTransformer2DModel
 
@@ -189,14 +189,14 @@ def _transformer(network: Mapping[str, Any]) -> nn.Module:
         patch_size=ours.patch_size,
         sample_size=height,
     )
-    _fill(peer)
     return peer.eval()
 
 
-def _fill(model: nn.Module) -> None:
+def _filled(model: nn.Module) -> nn.Module:
     """Give every weight a random value: with gates of 0, a GPU computes faster."""
     for parameter in model.requires_grad_(False).parameters():
         nn.init.normal_(parameter, std=0.02)
+    return model
 
 
 def _count(model: nn.Module) -> int:
