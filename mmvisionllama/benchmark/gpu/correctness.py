@@ -37,12 +37,23 @@ def write_data(folder: Path) -> Record:
 
 
 def train_stop_resume(
-    task: str, folder: Path, data: Path, *, device: str, steps: int, compile: bool, deterministic: bool = True
+    task: str,
+    folder: Path,
+    data: Path,
+    *,
+    device: str,
+    steps: int,
+    compile: bool,
+    batch: int | None = None,
+    deterministic: bool = True,
 ) -> Record:
     """Train in bfloat16 and compiled; again, stopped on the way and resumed; compare all that was saved.
 
     Then predict in float32 on the device and on the CPU. ``exact`` is whether every tensor of the two last
     checkpoints is equal, ``apart`` the largest difference of predictions in parts of the largest value.
+
+    Args:
+        batch: Images of a step; None: the config's.
     """
     from mmvisionllama import train
 
@@ -57,6 +68,8 @@ def train_stop_resume(
         "default_hooks.checkpoint.interval": steps // 2,
         "default_hooks.checkpoint.max_keep_ckpts": -1,
     }
+    if batch is not None:
+        changes["train_dataloader.batch_size"] = batch
     options = dict(amp=True, compile=compile, steps=steps, cfg_options=changes)
     straight, stopped = folder / "straight", folder / "stopped"
     reset_peak_memory()
