@@ -56,8 +56,9 @@ def _correctness(records: Sequence[Record]) -> list[str]:
                 x["name"],
                 _said(x["deterministic"]),
                 _said(x["exact"]) if x["stopped"] else "not stopped in time",
-                f"{x['apart']:.1e}",
-                f"{_mib(x['peak_bytes'])}, {_mib(x['resumed_peak_bytes'])}",
+                f"{x['apart']:.1e}" + ("" if x["close"] else ", **too far**"),
+                f"{_mib(x['peak_bytes'])}, {_mib(x['resumed_peak_bytes'])}"
+                + ("" if x["memory_kept"] else ", **more**"),
             )
             for x in tasks
         ],
