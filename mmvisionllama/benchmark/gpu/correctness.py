@@ -1,4 +1,4 @@
-"""What must hold on a device: exact resumes, the CPU's predictions, operators, communication."""
+"""Checks of trainings on a device: exact resumes, the CPU's predictions, operators, communication."""
 
 import os
 import signal
