@@ -108,8 +108,8 @@ def _drawings(
         sizes = dict(
             block_out_channels=(8,), norm_num_groups=4, latent_channels=network.get("in_channels", 4)
         )
-        AutoencoderKL(**sizes, scaling_factor=0.18215).save_pretrained(folder)
-        autoencoder = AutoencoderKL.from_pretrained(folder)
+        autoencoder = AutoencoderKL(**sizes, scaling_factor=0.18215).eval()
+        autoencoder.save_pretrained(folder)
         model, peer = _generator(network, folder, setting), _filled(same_size_transformer(network))
         parameters = {"ours": _count(model.network), "diffusers": _count(peer)}
         drawings = {}
