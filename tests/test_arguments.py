@@ -93,7 +93,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "WindowAttention": dict(embed_dims=8, num_heads=2, window_size=2),
 }
 # Made by our own code from what it has checked or built; no user gives their arguments.
-INTERNAL = {"NoiseSchedule", "Stage"}
+INTERNAL = {"Conditioned", "NoiseSchedule", "Stage"}
 IN_PROCESS_GROUPS = {"ShardedDataParallel"}
 VALUES = ((), [], {}, "x", None, True, 0, -1, -0.5, 2.5, math.nan, math.inf, (1, 2, 3), [{}], object())
 

@@ -47,7 +47,7 @@ def serve(connection: Connection, spec: ModelSpec, setting: Setting) -> None:
         torch.set_num_threads(setting.threads)
         model, idle = build_spec(spec, setting.device), _peak_bytes(setting.device)
         connection.send(("ready", sum(parameter.numel() for parameter in model.parameters())))
-        step = make_step(model, _forward_detector if spec.whole else forward_backbone, setting)
+        step = make_step(model, forward_detector if spec.whole else forward_backbone, setting)
         while connection.recv():
             start = time.perf_counter()
             step()
@@ -93,7 +93,7 @@ def forward_backbone(model: nn.Module, setting: Setting) -> Forward:
     return lambda: [out.float().square().mean() for out in _tensors(compiled(img))]
 
 
-def _forward_detector(model: nn.Module, setting: Setting) -> Forward:
+def forward_detector(model: nn.Module, setting: Setting) -> Forward:
     """Compute the losses of random images with eight random objects each, or the predictions for them."""
     from mmdet.testing import demo_mm_inputs
 

@@ -7,6 +7,7 @@ The first model is the reference of the ratios (above 1: faster than it):
     python tools/benchmark.py configs/det/vit_vitdet_coco_100e.py \\
         "configs/det/visionllama_vitdet_coco.py model.backbone.with_cp=True" --whole --size 1024 --batch 1
     python tools/benchmark.py --data configs/cls/visionllama_mae_finetune_in1k.py --workers 2
+    python tools/benchmark.py configs/gen/dit_visionllama_base_p4_in1k_256.py --sample 10 --cfg-scale 4
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmvisionllama.cli.common import command, progress_bar
-from mmvisionllama.cli.numbers import SIDE, whole
+from mmvisionllama.cli.numbers import SIDE, Number, whole
 
 if TYPE_CHECKING:
     from mmvisionllama.benchmark import Timing
@@ -51,6 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="loading processes of --data: also through data loaders",
     )
     parser.add_argument("--whole", action="store_true", help="detectors with losses, not backbones alone")
+    parser.add_argument(
+        "--sample",
+        type=whole(),
+        metavar="STEPS",
+        help="sampling of a generator's network by DDIM, beside diffusers' DiT of its size",
+    )
+    parser.add_argument(
+        "--cfg-scale", type=Number(float, 1, 10**9), default=1.0, help="guidance of --sample (default: none)"
+    )
     parser.add_argument("--size", type=SIDE, nargs="+", default=[224], help="image side, or height and width")
     parser.add_argument(
         "--batch", type=whole(), default=8, help="images of a step, or of a batch of --workers"
@@ -75,7 +85,8 @@ def main(args: argparse.Namespace) -> None:
 
     if bool(args.models) == bool(args.data):
         raise LaunchError("give either models, or configs after --data whose training pipelines are measured")
-    report = _measure_data(args, Console()) if args.data else _measure_models(args, Console())
+    measure = _measure_data if args.data else _measure_sampling if args.sample else _measure_models
+    report = measure(args, Console())
     if args.out:
         args.out.write_text(json.dumps(dict(arguments=vars(args) | dict(out=str(args.out)), results=report)))
 
@@ -158,3 +169,33 @@ def _rates(figure: "Timing", first: "Timing", images: int) -> tuple[dict[str, An
     numbers = dict(images_per_second=rate, ratio=ratio, ratio_quartiles=(low, high))
     rate_text = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
     return numbers, [rate_text, f"{ratio:.3f}", f"{low:.2f}-{high:.2f}"]
+
+
+def _measure_sampling(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    import torch
+
+    from mmvisionllama.benchmark.sampling_speed import (
+        SamplingSetting,
+        measure_sampling,
+        network_of,
+    )
+    from mmvisionllama.errors import LaunchError
+
+    if len(args.models) > 1:
+        raise LaunchError(f"--sample takes one config file, got {len(args.models)}")
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(args.threads)
+    setting = SamplingSetting(args.sample, args.batch, args.cfg_scale, device, args.amp)
+    options = dict(rounds=args.rounds, warmup=args.warmup, compile=args.compile)
+    found = measure_sampling(network_of(args.models[0]), setting, **options)
+    title = f"{args.sample} steps of DDIM, guidance {args.cfg_scale:g}, batch {args.batch}, {device}"
+    table = Table("", "parameters", "images/s", "ratio", "quartiles", title=title)
+    report = []
+    for way in found.seconds:
+        rate, (low, ratio, high) = found.images_per_second(way), found.rate_against(way, "diffusers")
+        count = found.parameters[way.partition(",")[0]]
+        table.add_row(way, f"{count / 1e6:.2f} M", f"{rate:.3g}", f"{ratio:.3f}", f"{low:.2f}-{high:.2f}")
+        numbers = dict(images_per_second=rate, ratio=ratio, ratio_quartiles=(low, high))
+        report.append(dict(way=way, **numbers, parameters=count, seconds=found.seconds[way]))
+    console.print(table)
+    return report

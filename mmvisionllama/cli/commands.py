@@ -41,6 +41,7 @@ COMMANDS = {
     "study": "study",
     "reproduce": "reproduce",
     "benchmark": "benchmark",
+    "benchmark-gpu": "benchmark_gpu",
     "measure-scaling": "measure_scaling",
     "scale-table": "scale_table",
 }

@@ -40,6 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=SEED, help="of the noise (default: the config's model.seed)")
     add_amp_option(parser)
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the network: a minute first, then faster"
+    )
     add_launch_options(parser)
     return parser
 

@@ -119,7 +119,7 @@ class GaussianDiffusion:
         self,
         output: Tensor,
         noisy: Tensor,
-        step_B: Tensor,
+        step_B: Tensor | int,
         *,
         schedule: NoiseSchedule | None = None,
         clip: bool = False,
@@ -127,6 +127,7 @@ class GaussianDiffusion:
         """Turn an output of the network into the distribution of the step before.
 
         Args:
+            step_B: One for each sample; or a number for all, which asks no device to wait for tables.
             schedule: The respaced one that ``step_B`` counts in; None: that of the training.
             clip: Hold the clean data in [-1, 1].
         """
@@ -140,7 +141,7 @@ class GaussianDiffusion:
             share = (output[:, channels : 2 * channels] + 1) / 2
             log_variance = share * upper + (1 - share) * lower
         else:
-            log_variance = (lower if self.variance == "posterior" else upper).expand_as(noisy)
+            log_variance = torch.zeros_like(noisy) + (lower if self.variance == "posterior" else upper)
         return ReverseStep(self._mean(clean, noisy, step_B, schedule), log_variance, clean)
 
     def _target(self, x: Tensor, step_B: Tensor, noise: Tensor) -> Tensor:
@@ -149,7 +150,9 @@ class GaussianDiffusion:
         of_data, of_noise = _shares(self.schedule, step_B, x)
         return of_data * noise - of_noise * x
 
-    def _clean(self, predicted: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
+    def _clean(
+        self, predicted: Tensor, noisy: Tensor, step_B: Tensor | int, schedule: NoiseSchedule
+    ) -> Tensor:
         if self.prediction == "velocity":
             of_data, of_noise = _shares(schedule, step_B, noisy)
             return of_data * noisy - of_noise * predicted
@@ -157,7 +160,7 @@ class GaussianDiffusion:
         clean = _at(signal_T.rsqrt(), step_B, noisy) * noisy
         return clean - _at((1 / signal_T - 1).sqrt(), step_B, noisy) * predicted
 
-    def _mean(self, clean: Tensor, noisy: Tensor, step_B: Tensor, schedule: NoiseSchedule) -> Tensor:
+    def _mean(self, clean: Tensor, noisy: Tensor, step_B: Tensor | int, schedule: NoiseSchedule) -> Tensor:
         share = _at(schedule.clean_share_T, step_B, noisy)
         return share * clean + _at(schedule.noisy_share_T, step_B, noisy) * noisy
 
@@ -200,11 +203,13 @@ def _normal_cdf(x: Tensor) -> Tensor:
     return (1 + F.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
 
 
-def _shares(schedule: NoiseSchedule, step_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+def _shares(schedule: NoiseSchedule, step_B: Tensor | int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Look up how much of the data and of the noise there is at each step; their squares sum to 1."""
     return _at(schedule.signal_T.sqrt(), step_B, like), _at((1 - schedule.signal_T).sqrt(), step_B, like)
 
 
-def _at(table_T: Tensor, step_B: Tensor, like: Tensor) -> Tensor:
+def _at(table_T: Tensor, step_B: Tensor | int, like: Tensor) -> Tensor:
     """Look up float64 numbers of steps, as float32 that broadcasts against ``like``."""
+    if isinstance(step_B, int):
+        return table_T[step_B].float()  # torch takes a number of the CPU anywhere
     return table_T.float().to(like.device)[step_B][:, None, None, None]

@@ -18,6 +18,15 @@ from mmvisionllama.generation.samplers import NoiseSource, Sampler, last_state
 from mmvisionllama.registry import MODELS
 from mmvisionllama.suggestions import choose
 
+# Where in a step torchdiffeq's methods ask for the slope.
+_PLACES = {
+    "euler": (0.0,),
+    "midpoint": (0.0, 1 / 2),
+    "heun2": (0.0, 1.0),
+    "heun3": (0.0, 1 / 3, 2 / 3),
+    "rk4": (0.0, 1 / 3, 2 / 3, 1.0),
+}
+
 
 @MODELS.register_module()
 class ODESampler(Sampler):
@@ -52,6 +61,13 @@ class ODESampler(Sampler):
         eps = objective.eps if self.eps is None else self.eps
         if eps <= 0 and objective.interval(1e-3) != (0.0, 1.0):
             _refuse_eps(eps, f"the velocity of a {objective.prediction} on {type(objective.path).__name__}")
+
+    def times(self, objective: Interpolant) -> Tensor | None:
+        if self.method == "dopri5":
+            return None
+        time_S = torch.linspace(*objective.interval(self.eps), self.steps + 1)
+        place_P = torch.tensor(_PLACES[self.method])
+        return torch.lerp(time_S[:-1, None], time_S[1:, None], place_P).flatten()
 
     def states(self, objective: Interpolant, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         def velocity(time_B: Tensor, x: Tensor) -> Tensor:
@@ -164,6 +180,14 @@ class SDESampler(Sampler):
             raise ArgumentError(
                 f"eps={start:g} and last_step_size={self.last_step_size:g} leave no time for other steps"
             )
+
+    def times(self, objective: Interpolant) -> Tensor:
+        start, end = self._interval(objective)
+        length = (end - start) / self.noisy_steps
+        first_S = torch.tensor([start + i * length for i in range(self.noisy_steps)])
+        places = (0.0, length) if self.method == "heun" else (0.0,)
+        time_T = (first_S[:, None] + torch.tensor(places)).flatten()
+        return time_T if self.last_step is None else torch.cat((time_T, torch.tensor([end])))
 
     def states(self, objective: Interpolant, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         def slope(x: Tensor, t: Tensor) -> Tensor:

@@ -146,7 +146,8 @@ class ClassConditionalGenerator(BaseModel):
         shape = (self.network.in_channels, *(input_hw or self.network.input_hw))
         draw = SampleNoise(self.seed if seed is None else seed, indices, shape, label_B.device)
         try:
-            x = sampler.sample(self.objective, guidance.bind(self.network, label_B), draw)
+            predict = guidance.bind(self.network, label_B, sampler.times(self.objective))
+            x = sampler.sample(self.objective, predict, draw)
         except SamplingError as error:
             raise SamplingError(f"{error}. {_state_of(self.network)}") from error
         if self.autoencoder is None:

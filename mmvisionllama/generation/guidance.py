@@ -1,6 +1,7 @@
 """Classifier-free guidance."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from mmvisionllama.arguments import NotNegative, checked
 from mmvisionllama.errors import ArgumentError
+from mmvisionllama.generation.conditioned import AHEAD, Conditioned
 from mmvisionllama.generation.network import DiT
 
 Predict = Callable[[Tensor, Tensor], Tensor]  # noisy x and its times (B,) -> output of the network
@@ -42,16 +44,28 @@ class Guidance:
                 "has label_dropout=0, so only scale 1 is possible"
             )
 
-    def bind(self, network: DiT, label_B: Tensor) -> Predict:
-        """Give what predicts samples of these classes."""
+    def bind(
+        self, network: DiT, label_B: Tensor, times: Tensor | None = None, *, ahead: int = AHEAD
+    ) -> Predict:
+        """Give what predicts samples of these classes.
+
+        Args:
+            times: Of all calls, in order, if they are known: what depends on time and class alone is then
+                made for many calls at once, and once for all samples of a class.
+            ahead: Bytes that may be held of it.
+        """
         self.check(network)
-        if self.scale == 1:
-            return lambda x, time_B: network(x, time_B, label_B)
-        labels = torch.cat((label_B, torch.full_like(label_B, network.null_label)))
+        guides = self.scale != 1
+        label_B = torch.cat((label_B, torch.full_like(label_B, network.null_label))) if guides else label_B
+        run = partial(network, label_B=label_B)
+        if times is not None:
+            run = Conditioned(network, label_B, times, ahead=ahead)
+        if not guides:
+            return run
         guided = network.in_channels if self.channels == "all" else min(3, network.in_channels)
 
         def predict(x: Tensor, time_B: Tensor) -> Tensor:
-            toward, away = network(x.repeat(2, 1, 1, 1), time_B.repeat(2), labels).chunk(2)
+            toward, away = run(x.repeat(2, 1, 1, 1), time_B.repeat(2)).chunk(2)
             mean = away[:, :guided] + self.scale * (toward[:, :guided] - away[:, :guided])
             return torch.cat((mean, toward[:, guided:]), dim=1)
 

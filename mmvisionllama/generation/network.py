@@ -1,6 +1,7 @@
 """The network of DiT and SiT: transformer blocks with adaLN-Zero, LLaMA's or ViT's."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -113,6 +114,11 @@ class DiT(CompleteInit, BaseModule):
         """The label that stands for no class, None in a network without label dropout."""
         return self.num_classes if self.label_dropout else None
 
+    @property
+    def modulation_dims(self) -> int:
+        """Numbers that :meth:`modulations` gives of every time and class."""
+        return sum(part.linear.out_features for part in self._modulated())
+
     def drop_labels(self, label_B: Tensor) -> Tensor:
         """Replace a random share of the labels by ``null_label``, for training."""
         if not self.label_dropout:
@@ -120,12 +126,25 @@ class DiT(CompleteInit, BaseModule):
         dropped_B = torch.rand(label_B.shape, device=label_B.device) < self.label_dropout
         return label_B.masked_fill(dropped_B, self.null_label)
 
-    def forward(self, x: Tensor, time_B: Tensor, label_B: Tensor) -> Tensor:
+    def modulations(self, time_B: Tensor, label_B: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give all that depends on time and class alone, ahead of :meth:`forward`, (B, modulation_dims).
+
+        Args:
+            dtype: That of the inputs.
+        """
+        condition_BD = self.time_embed(time_B, dtype) + self.label_embed(label_B)
+        return torch.cat([part.project(condition_BD) for part in self._modulated()], dim=-1)
+
+    def forward(
+        self, x: Tensor, time_B: Tensor, label_B: Tensor, *, modulation_BM: Tensor | None = None
+    ) -> Tensor:
         """Predict from a noisy input, its time and its class.
 
         Args:
             x: (B, in_channels, height, width).
             time_B: What the objective counts in: steps, or 0 (noise) to 1 (data).
+            modulation_BM: What :meth:`modulations` gave for these times and classes, which then count no
+                more; None: it is made here.
 
         Returns:
             (B, out_channels, height, width), the dtype of ``x``.
@@ -141,14 +160,27 @@ class DiT(CompleteInit, BaseModule):
         late = self.pos_embed is not None and self.pos_embed.after_first_block
         if self.pos_embed is not None and not late:
             token = self.pos_embed(token, hw)
-        condition_BD = self.time_embed(time_B, x.dtype) + self.label_embed(label_B)
+        conditions = self._conditions(time_B, label_B, x.dtype, modulation_BM)
         tables = self._tables(hw, x.device)
-        for i, block in enumerate(self.blocks):
-            token = self._run(block, token, condition_BD, hw, tables)
+        for i, (block, condition) in enumerate(zip(self.blocks, conditions, strict=False)):
+            token = self._run(block, token, condition, hw, tables)
             if i == 0 and late:
                 token = self.pos_embed(token, hw)
-        out_BNE = self.head(token, condition_BD).to(x.dtype)
+        out_BNE = self.head(token, conditions[-1]).to(x.dtype)
         return rearrange(out_BNE, "b (h w) (p q c) -> b c (h p) (w q)", h=hw[0], p=side, q=side)
+
+    def _modulated(self) -> list["Modulation"]:
+        return [part.modulation for part in (*self.blocks, self.head)]
+
+    def _conditions(
+        self, time_B: Tensor, label_B: Tensor, dtype: torch.dtype, modulation_BM: Tensor | None
+    ) -> Sequence[Tensor]:
+        """Give what each block and the head are conditioned on: (B, D), or their own modulation."""
+        if modulation_BM is None:
+            condition_BD = self.time_embed(time_B, dtype) + self.label_embed(label_B)
+            return [condition_BD] * (len(self.blocks) + 1)
+        sizes = [part.linear.out_features for part in self._modulated()]
+        return modulation_BM[:, None].split(sizes, dim=-1)
 
     def _grid(self, sides: tuple[int, int]) -> Grid:
         if any(side < self.patch_size or side % self.patch_size for side in sides):
@@ -204,8 +236,14 @@ class Modulation(BaseModule):
         self.count = count
         self.linear = nn.Linear(embed_dims, count * embed_dims)
 
-    def forward(self, condition_BD: Tensor) -> tuple[Tensor, ...]:
-        return self.linear(F.silu(condition_BD))[:, None].chunk(self.count, dim=-1)
+    def project(self, condition_BD: Tensor) -> Tensor:
+        """Give all of them in one, (B, count x D)."""
+        return self.linear(F.silu(condition_BD))
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """Take a condition (B, D), or what :meth:`project` made of it ahead, (B, 1, count x D)."""
+        made = condition if condition.ndim == 3 else self.project(condition)[:, None]
+        return made.chunk(self.count, dim=-1)
 
 
 class AdaLNBlock(BaseModule):
@@ -220,8 +258,9 @@ class AdaLNBlock(BaseModule):
         self.ffn = build_component(ffn, embed_dims=embed_dims)
         self.modulation = Modulation(embed_dims, 6)
 
-    def forward(self, x: Tensor, condition_BD: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition_BD)
+    def forward(self, x: Tensor, condition: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+        """Take a condition as :class:`Modulation` does."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)
         x = x + (gate1 * self.attn(_modulate(self.norm1(x), shift1, scale1), hw, tables)).to(x.dtype)
         return x + (gate2 * self.ffn(_modulate(self.norm2(x), shift2, scale2))).to(x.dtype)
 
@@ -236,8 +275,9 @@ class AdaLNHead(BaseModule):
         self.modulation = Modulation(embed_dims, 2)
         self.linear = nn.Linear(embed_dims, out_dims)
 
-    def forward(self, x: Tensor, condition_BD: Tensor) -> Tensor:
-        return self.linear(_modulate(self.norm(x), *self.modulation(condition_BD)))
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Take a condition as :class:`Modulation` does."""
+        return self.linear(_modulate(self.norm(x), *self.modulation(condition)))
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

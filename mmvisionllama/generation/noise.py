@@ -42,4 +42,7 @@ class SampleNoise:
         return self._stack([x.random(1, dtype=np.float32)[0] for x in self._streams])
 
     def _stack(self, drawn: list[np.ndarray | np.float32]) -> Tensor:
-        return torch.from_numpy(np.stack(drawn)).to(self.device)
+        x = torch.from_numpy(np.stack(drawn))
+        if self.device is not None and torch.device(self.device).type == "cuda":
+            x = x.pin_memory()  # a copy from other memory would wait for all that the GPU has to do
+        return x.to(self.device, non_blocking=True)

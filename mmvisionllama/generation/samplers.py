@@ -33,6 +33,10 @@ class Sampler:
                 f"objective is {type(objective).__name__}"
             )
 
+    def times(self, objective: Any) -> Tensor | None:
+        """Give the times at which :meth:`states` asks the network, (calls,); None: not known before."""
+        return None
+
     def states(self, objective: Any, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
         """Yield the batch after every step."""
         raise NotImplementedError
@@ -40,19 +44,20 @@ class Sampler:
     def sample(self, objective: Any, predict: Predict, draw: NoiseSource) -> Tensor:
         """Give the batch after the last step.
 
-        After every step, one number comes from the device to say whether all of the network's outputs and of
-        the batch are finite: the price is a reduction over both and one wait a step.
+        Every step says whether all of the network's outputs and of the batch are finite: the price is a
+        reduction over both. A GPU is asked when it has begun the next step, so that it never waits.
 
         Raises:
             SamplingError: naming the first step at which they are not.
         """
-        watched = _Watched(predict)
+        watched, unread = _Watched(predict), deque()
         for number, x in enumerate(self.states(objective, watched, draw), start=1):
-            if not (watched.finite & x.isfinite().all()):
-                raise SamplingError(
-                    f"step {number} of {type(self).__name__}, time {watched.time:g}: "
-                    + ("the sample is not finite" if watched.finite else "the network's output is not finite")
-                )
+            what = f"step {number} of {type(self).__name__}"
+            unread.append(_Findings(what, watched.finite, x.isfinite().all(), watched.time_B))
+            if len(unread) > (x.device.type != "cpu"):
+                unread.popleft().check()
+        for findings in unread:
+            findings.check()
         return x
 
 
@@ -70,9 +75,27 @@ class _Watched:
         self.time_B = time_B
         return output
 
-    @property
-    def time(self) -> float:
-        return self.time_B.max().item()
+
+class _Findings:
+    """Whether all was finite after a step, on its way from the device."""
+
+    def __init__(self, step: str, output: Tensor, sample: Tensor, time_B: Tensor) -> None:
+        self.step, self.time_B = step, time_B
+        self.finite_2 = torch.stack((output, sample)).to("cpu", non_blocking=True)
+        self.arrived = torch.cuda.Event() if output.is_cuda else None
+        if self.arrived:
+            self.arrived.record()
+
+    def check(self) -> None:
+        """Raises: SamplingError: if something was not."""
+        if self.arrived:
+            self.arrived.synchronize()
+        output, sample = self.finite_2.tolist()
+        if not (output and sample):
+            raise SamplingError(
+                f"{self.step}, time {self.time_B.max().item():g}: "
+                + ("the sample is not finite" if output else "the network's output is not finite")
+            )
 
 
 def last_state(states: Iterator[Tensor]) -> Tensor:
@@ -104,16 +127,21 @@ class DDPMSampler(Sampler):
         super().check(objective)
         spaced_steps(len(objective.schedule), self.steps, self.spacing)
 
+    def times(self, objective: GaussianDiffusion) -> Tensor:
+        return self._schedule(objective).time_T.flip(0)
+
     def states(self, objective: GaussianDiffusion, predict: Predict, draw: NoiseSource) -> Iterator[Tensor]:
-        kept = spaced_steps(len(objective.schedule), self.steps, self.spacing)
-        schedule = objective.schedule.respaced(kept)
+        schedule = self._schedule(objective)
         x = draw()
         for step in reversed(range(len(schedule))):
-            step_B = torch.full((len(x),), step, device=x.device)
-            output = predict(x, torch.full_like(step_B, int(schedule.time_T[step])))
-            reverse = objective.reverse(output, x, step_B, schedule=schedule, clip=self.clip)
+            output = predict(x, torch.full((len(x),), int(schedule.time_T[step]), device=x.device))
+            reverse = objective.reverse(output, x, step, schedule=schedule, clip=self.clip)
             x = self._step_back(x, reverse, schedule, step, draw)
             yield x
+
+    def _schedule(self, objective: GaussianDiffusion) -> NoiseSchedule:
+        kept = spaced_steps(len(objective.schedule), self.steps, self.spacing)
+        return objective.schedule.respaced(kept)
 
     def _step_back(
         self, x: Tensor, reverse: ReverseStep, schedule: NoiseSchedule, step: int, draw: NoiseSource

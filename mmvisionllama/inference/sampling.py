@@ -4,6 +4,7 @@ import ast
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +36,7 @@ from mmvisionllama.reports.sample_pictures import draw_grid
 from mmvisionllama.reports.screen import shown
 from mmvisionllama.suggestions import did_you_mean
 from mmvisionllama.training.distributed import launched_as_main_process
-from mmvisionllama.training.precision import autocast_dtype
+from mmvisionllama.training.precision import autocast_dtype, hold_in_autocast_dtype
 
 _IN_GRID = 100
 _NPZ = "samples.npz"  # samples.json describes it as it does the folder
@@ -57,6 +58,7 @@ def sample(
     batch_size: int = 50,
     seed: int | None = None,
     amp: bool = False,
+    compile: bool = False,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     verbose: bool = False,
@@ -71,6 +73,8 @@ def sample(
         out: None: ``samples`` in the work directory.
         npz: Also write them as one file for ADM's evaluator.
         batch_size: Of each process.
+        amp: Compute the network in bfloat16; noise, states and coefficients stay float32.
+        compile: Compile the network; a smaller last batch is filled up, so that this happens once.
         launcher: What started this process: ``none``, ``pytorch`` (torchrun) or ``slurm`` (srun).
         verbose: Show what libraries say, too.
 
@@ -90,6 +94,7 @@ def sample(
             batch_size=batch_size,
             seed=seed,
             amp=amp,
+            compile=compile,
         )
         folder = SampleFolder(out or Path(cfg.work_dir, "samples"), sampling.labels)
         # The other processes wait for the first one in join, and end with it if it fails.
@@ -129,6 +134,7 @@ class Sampling:
 
     Attributes:
         labels: Class of every sample.
+        filled_to: What a smaller batch is filled up to, 0: nothing.
         identity: What decides them beside their number, for JSON.
         remark: What weights they come from.
         class_names: As far as they are known without data.
@@ -140,6 +146,7 @@ class Sampling:
     labels: Sequence[int]
     seed: int
     amp: bool
+    filled_to: int
     identity: Mapping[str, Any]
     info: SampleInfo
     remark: str
@@ -147,10 +154,11 @@ class Sampling:
 
     def images(self, indices: Sequence[int], device: torch.device) -> NDArray:
         """Draw the samples of these indices, uint8 (B, img_h, img_w, channels)."""
-        label_B = torch.tensor([self.labels[i] for i in indices], device=device)
+        filled = [*indices, *[indices[-1]] * (self.filled_to - len(indices))]
+        label_B = torch.tensor([self.labels[i] for i in filled], device=device)
         options = dict(seed=self.seed, sampler=self.sampler, guidance=self.guidance)
         with _autocast(device) if self.amp else nullcontext():
-            img_BCHW = self.model.sample(label_B, indices, **options)
+            img_BCHW = self.model.sample(label_B, filled, **options)[: len(indices)]
         return rearrange(img_BCHW, "B C H W -> B H W C").cpu().numpy()
 
     @property
@@ -173,6 +181,7 @@ def prepare_sampling(
     batch_size: int,
     seed: int | None,
     amp: bool,
+    compile: bool = False,
 ) -> Sampling:
     """Build the model, load its weights and follow the options of ``sample``.
 
@@ -226,13 +235,19 @@ def prepare_sampling(
         seed=seed,
         count=num,
     )
+    model.eval().requires_grad_(False)
+    if amp:
+        hold_in_autocast_dtype(model.network)
+    if compile:
+        model.network.compile(dynamic=False)
     return Sampling(
-        model=model.eval().requires_grad_(False),
+        model=model,
         sampler=chosen,
         guidance=guidance,
         labels=[turns[i % len(turns)] for i in range(num)],
         seed=seed,
         amp=amp,
+        filled_to=min(batch_size, num) if compile else 0,
         identity=identity,
         info=info,
         remark=loaded.remark,
@@ -293,15 +308,28 @@ def draw(
     device: torch.device,
     write: Callable[[int, NDArray, int], Any],
 ) -> Iterator[int]:
-    """Draw batches and hand over what was missing of each; yield how many samples that were."""
+    """Draw batches and hand over what was missing of each; yield how many samples that were.
+
+    A batch is written while the next one is drawn.
+    """
     sampling.model.to(device)
     wanted = set(missing)
-    for batch in work:
-        images = sampling.images(batch, device)
+
+    def write_all(batch: range, images: NDArray) -> int:
         new = [(i, image) for i, image in zip(batch, images, strict=True) if i in wanted]
         for index, image in new:
             write(index, image, sampling.labels[index])
-        yield len(new)
+        return len(new)
+
+    with ThreadPoolExecutor(1) as writer:
+        written = None
+        for batch in work:
+            images = sampling.images(batch, device)
+            if written:
+                yield written.result()
+            written = writer.submit(write_all, batch, images)
+        if written:
+            yield written.result()
 
 
 def _classes(given: Sequence[int] | None, count: int) -> list[int]:

@@ -40,6 +40,13 @@ def autocast_dtype() -> torch.dtype:
     return torch.bfloat16 if has_bfloat16() else torch.float16
 
 
+def hold_in_autocast_dtype(network: nn.Module) -> None:
+    """Convert the weights that autocast would convert in every call; what it computes stays the same."""
+    for part in network.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            part.to(autocast_dtype())
+
+
 def mixed_precision_wrapper(optim_wrapper: dict[str, Any]) -> dict[str, Any]:
     """Return the config of the mixed-precision counterpart of a plain or an AMP optimizer wrapper.
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from mmvisionllama.generation import ClassConditionalGenerator
 from mmvisionllama.generation.flow_samplers import ODESampler, SDESampler
 from mmvisionllama.generation.guidance import Guidance
 from mmvisionllama.inference.sampling import batches, sample, sampler_config
+from mmvisionllama.training.precision import hold_in_autocast_dtype
 from tests.generation.files import save_generator
+from tests.generation.networks import noisy, small_network
 from tests.tools.commands import parser_of, run, run_in_two
 
 DIT = "configs/toy/dit_visionllama_tiny_digits.py"
 SIT = "configs/toy/sit_visionllama_tiny_digits.py"
-OPTIONS = """--amp --batch-size --cfg-options --cfg-scale --classes --help --launcher --npz --num --out --raw
---sampler --seed --steps --verbose -h"""
+OPTIONS = """--amp --batch-size --cfg-options --cfg-scale --classes --compile --help --launcher --npz --num
+--out --raw --sampler --seed --steps --verbose -h"""
 FAST = ["--steps", "2", "--num", "24", "--batch-size", "8"]
 
 
@@ -372,3 +375,34 @@ def test_a_folder_of_other_files_is_refused(
     assert draw(made["sit"], tmp_path / "o" / "letter.txt") == 2
     assert "letter.txt is a file" in capsys.readouterr().err
     assert contents(tmp_path / "o") == {"letter.txt": b"mine"}
+
+
+def test_a_compiled_network_sees_batches_of_one_size(
+    made: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def compiled(call: Callable, **options: object) -> Callable:
+        def seen(x: torch.Tensor, *args: object, **named: object) -> torch.Tensor:
+            sizes.append(len(x))
+            return call(x, *args, **named)
+
+        assert options["dynamic"] is False
+        return seen
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    sample(SIT, made["sit"], out=tmp_path / "o", num=20, steps=2, batch_size=8, compile=True)
+    assert sizes == [8] * 3 * 4  # batches, and calls of two steps of Heun
+    found = [next(open_images(folder).batches(20)) for folder in (tmp_path / "o", made["folder"] / "out")]
+    assert np.abs(np.subtract(*found, dtype=int)).max() <= 1
+
+
+@torch.no_grad()
+def test_weights_held_in_the_dtype_of_autocast_compute_the_same() -> None:
+    network, given = small_network(), noisy()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = network(*given)
+        hold_in_autocast_dtype(network)
+        assert torch.equal(network(*given), expected)
+    assert network.blocks[0].ffn.gate.weight.dtype is torch.bfloat16
+    assert network.label_embed.weight.dtype is torch.float32

@@ -353,3 +353,55 @@ def test_what_clipping_would_hide_is_an_error_too() -> None:
             lambda x, time_B: torch.full_like(x, math.inf),
             SampleNoise(0, [0], (1, 8, 8)),
         )
+
+
+@pytest.mark.parametrize("method", ["midpoint", "heun3", "rk4"])
+def test_other_methods_tell_the_times_at_which_they_ask(method: str) -> None:
+    _hold_times(FLOW, ODESampler(method=method, steps=2))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SAMPLERS if SAMPLERS[name][1].times(SAMPLERS[name][0]) is not None]
+)
+def test_a_sampler_tells_the_times_at_which_it_will_ask_the_network(name: str) -> None:
+    _hold_times(*SAMPLERS[name])
+
+
+@torch.no_grad()
+def _hold_times(objective: GaussianDiffusion | Interpolant, sampler: Sampler) -> None:
+    asked = []
+
+    def predict(x: Tensor, time_B: Tensor) -> Tensor:
+        asked.append(time_B)
+        return torch.cat((x, x), dim=1)
+
+    sampler.sample(objective, predict, SampleNoise(0, [0], (1, 8, 8)))
+    torch.testing.assert_close(sampler.times(objective), torch.cat(asked), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("ahead", [1, 2**20])  # one call at a time, all at once
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+@torch.no_grad()
+def test_modulations_made_ahead_change_a_sample_by_rounding_alone(ahead: int, scale: float) -> None:
+    label_B, indices = LABELS, [0, 1, 2, 3, 4]  # two classes have two samples each
+    for objective, sampler in (SAMPLERS["ddim_eta"], SAMPLERS["heun"]):
+        drawn = [
+            sampler.sample(objective, predict, SampleNoise(0, indices, (1, 8, 8)))
+            for predict in (
+                Guidance(scale).bind(NETWORK, label_B),
+                Guidance(scale).bind(NETWORK, label_B, sampler.times(objective), ahead=ahead),
+            )
+        ]
+        torch.testing.assert_close(*drawn, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_reverse_step_of_a_number_is_that_of_the_number_for_every_sample() -> None:
+    noisy_x, output = torch.randn(2, 3, 1, 8, 8).unbind(0)
+    for variance, channels in (("learned_range", 2), ("posterior", 1), ("beta", 1)):
+        diffusion = GaussianDiffusion(variance=variance)
+        given = output.repeat(1, channels, 1, 1), noisy_x
+        for one, each in zip(
+            diffusion.reverse(*given, 7), diffusion.reverse(*given, torch.full((3,), 7)), strict=True
+        ):
+            assert torch.equal(one, each)
