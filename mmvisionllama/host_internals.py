@@ -306,6 +306,12 @@ def replace_class(module: nn.Module, cls: type[nn.Module]) -> None:
     module.__class__ = cls
 
 
+def is_watched(module: nn.Module) -> bool:
+    """Whether a module has hooks, so that it has to be called as one."""
+    kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(kinds)
+
+
 # What torch's sharded format names beside its public classes.
 SHARDED_GLOBALS: dict[tuple[str, str], Any] = {
     (_StorageInfo.__module__, _StorageInfo.__name__): _StorageInfo,
