@@ -308,8 +308,8 @@ def replace_class(module: nn.Module, cls: type[nn.Module]) -> None:
 
 def is_watched(module: nn.Module) -> bool:
     """Whether a module has hooks, so that it has to be called as one."""
-    kinds = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return any(kinds)
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 # What torch's sharded format names beside its public classes.

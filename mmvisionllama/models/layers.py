@@ -10,6 +10,7 @@ from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import PatchEmbed as HostPatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.arguments import Component, Positive, PositiveNumber, Within, checked
 from mmvisionllama.errors import ArgumentError
@@ -70,17 +71,20 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up, down = self.gate(x), self.up(x), self.down
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and torch.is_grad_enabled():
+            return down(checkpoint(_gated, gate, up, use_reentrant=False, preserve_rng_state=False))
         if traced or type(down) is not nn.Linear or is_watched(down):
-            return down(F.silu(gate) * up)
+            return down(_gated(gate, up))
         bias = None if down.bias is None else down.bias.to(gate.dtype)
         return _GatedLinear.apply(gate, up, down.weight.to(gate.dtype), bias)
 
 
-class _GatedLinear(torch.autograd.Function):
-    """A linear layer of SiLU(gate) * up that keeps those two alone, and makes its input anew for the gradient.
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
+    return F.silu(gate) * up
 
-    A compiler finds this by itself.
-    """
+
+class _GatedLinear(torch.autograd.Function):
+    """A linear layer of SiLU(gate) * up that keeps those two alone and makes its input anew for the gradient."""
 
     generate_vmap_rule = True
 
