@@ -84,7 +84,7 @@ def _gated(gate: Tensor, up: Tensor) -> Tensor:
 
 
 class _GatedLinear(torch.autograd.Function):
-    """A linear layer of SiLU(gate) * up that keeps those two alone and makes its input anew for the gradient."""
+    """A linear layer of SiLU(gate) * up that keeps these two, and makes its input anew for the gradient."""
 
     generate_vmap_rule = True
 
@@ -104,8 +104,9 @@ class _GatedLinear(torch.autograd.Function):
         gate, up, weight = ctx.saved_tensors
         for_weight, for_bias = ctx.needs_input_grad[2:]
         silu, grad_hidden = F.silu(gate), grad @ weight
-        grad_bias = grad.flatten(0, -2).sum(0) if for_bias else None
-        grad_weight = grad.flatten(0, -2).T @ (silu * up).flatten(0, -2) if for_weight else None
+        rows = grad.reshape(-1, grad.shape[-1])
+        grad_bias = rows.sum(0) if for_bias else None
+        grad_weight = rows.T @ (silu * up).reshape(-1, up.shape[-1]) if for_weight else None
         if torch.is_grad_enabled():  # it is differentiated again, which nothing done in place can be
             return grad_hidden * up * _silu_slope(gate), grad_hidden * silu, grad_weight, grad_bias
         grad_up = silu.mul_(grad_hidden)
