@@ -103,10 +103,10 @@ class _GatedLinear(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         gate, up, weight = ctx.saved_tensors
         for_weight, for_bias = ctx.needs_input_grad[2:]
-        silu, grad_hidden = F.silu(gate), grad @ weight
-        rows = grad.reshape(-1, grad.shape[-1])
+        silu, rows = F.silu(gate), grad.reshape(-1, grad.shape[-1])
         grad_bias = rows.sum(0) if for_bias else None
         grad_weight = rows.T @ (silu * up).reshape(-1, up.shape[-1]) if for_weight else None
+        grad_hidden = grad @ weight  # last, so that the product above has gone
         if torch.is_grad_enabled():  # it is differentiated again, which nothing done in place can be
             return grad_hidden * up * _silu_slope(gate), grad_hidden * silu, grad_weight, grad_bias
         grad_up = silu.mul_(grad_hidden)
