@@ -310,6 +310,12 @@ def replace_class(module: nn.Module, cls: type[nn.Module]) -> None:
     module.__class__ = cls
 
 
+def is_watched(module: nn.Module) -> bool:
+    """Whether a module has hooks, so that it has to be called as one."""
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
+
+
 # What torch's sharded format names beside its public classes.
 SHARDED_GLOBALS: dict[tuple[str, str], Any] = {
     (_StorageInfo.__module__, _StorageInfo.__name__): _StorageInfo,

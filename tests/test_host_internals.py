@@ -6,6 +6,7 @@ import importlib
 import inspect
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,24 @@ def test_deepcopy_asks_the_function_in_its_place() -> None:
     module, other = nn.Linear(1, 1), nn.Linear(1, 1)
     host.replace_deepcopy(module, lambda memo: other)
     assert copy.deepcopy(module) is other
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        nn.Module.register_forward_hook,
+        nn.Module.register_forward_pre_hook,
+        nn.Module.register_full_backward_hook,
+        nn.Module.register_full_backward_pre_hook,
+    ],
+)
+def test_a_module_with_a_hook_is_watched_until_it_is_removed(register: Callable) -> None:
+    module = nn.Linear(1, 1)
+    assert not host.is_watched(module)
+    handle = register(module, lambda *args: None)
+    assert host.is_watched(module)
+    handle.remove()
+    assert not host.is_watched(module)
 
 
 def test_arrays_of_old_and_new_numpy_name_functions_that_are_allowed() -> None:

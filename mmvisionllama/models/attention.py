@@ -88,9 +88,8 @@ class RotaryAttention(nn.Module):
         """Make queries (B, N, A, K), keys and values (B, N, G, K) of tokens; the first two are rotated."""
         qkv_BNAK = self.qkv(x).unflatten(-1, (sum(self.heads), self.head_dims))
         if tables and tables[0] is tables[1] and tables[0].cos.shape[-2] == 1:
-            qk_BNAK, v_BNGK = qkv_BNAK.split((sum(self.heads[:2]), self.heads[2]), dim=2)
-            q_BNAK, k_BNGK = rotate_pairs(qk_BNAK, tables[0]).split(self.heads[:2], dim=2)
-            return q_BNAK, k_BNGK, v_BNGK
+            # Values go along: what attention keeps are then these numbers, and not the unrotated ones too.
+            return rotate_pairs(qkv_BNAK, tables[0], sum(self.heads[:2])).split(self.heads, dim=2)
         q_BNAK, k_BNGK, v_BNGK = qkv_BNAK.split(self.heads, dim=2)
         if tables:
             q_BNAK, k_BNGK = rotate_pairs(q_BNAK, tables[0]), rotate_pairs(k_BNGK, tables[1])

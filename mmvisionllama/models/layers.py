@@ -10,9 +10,11 @@ from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import PatchEmbed as HostPatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.arguments import Component, Positive, PositiveNumber, Within, checked
 from mmvisionllama.errors import ArgumentError
+from mmvisionllama.host_internals import is_watched
 from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
 from mmvisionllama.models.rope import Tables
@@ -67,46 +69,64 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        gate, up, down = self.gate(x), self.up(x), self.down
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        gated = _silu_gate if traced else _SiLUGate.apply
-        return self.down(gated(self.gate(x), self.up(x)))
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and torch.is_grad_enabled():
+            return down(checkpoint(_gated, gate, up, use_reentrant=False, preserve_rng_state=False))
+        if traced or type(down) is not nn.Linear or is_watched(down):
+            return down(_gated(gate, up))
+        bias = None if down.bias is None else down.bias.to(gate.dtype)
+        return _GatedLinear.apply(gate, up, down.weight.to(gate.dtype), bias)
 
 
-def _silu_gate(gate: Tensor, up: Tensor) -> Tensor:
+def _gated(gate: Tensor, up: Tensor) -> Tensor:
     return F.silu(gate) * up
 
 
-class _SiLUGate(torch.autograd.Function):
-    """`_silu_gate` without a compiler: keeps its inputs alone, and makes SiLU anew in the backward pass."""
+class _GatedLinear(torch.autograd.Function):
+    """A linear layer of SiLU(gate) * up that keeps these two, and makes its input anew for the gradient."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(gate: Tensor, up: Tensor) -> Tensor:
-        return F.silu(gate).mul_(up)
+    def forward(gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(F.silu(gate).mul_(up), weight, bias)
 
     @staticmethod
     def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor | None, ...], output: Tensor
     ) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        ctx.save_for_backward(*inputs[:3])
+        ctx.save_for_forward(*inputs[:3])
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        gate, up = ctx.saved_tensors
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gate, up, weight = ctx.saved_tensors
+        for_weight, for_bias = ctx.needs_input_grad[2:]
+        silu, rows = F.silu(gate), grad.reshape(-1, grad.shape[-1])
+        grad_bias = rows.sum(0) if for_bias else None
+        grad_weight = rows.T @ (silu * up).reshape(-1, up.shape[-1]) if for_weight else None
+        grad_hidden = grad @ weight  # last, so that the product above has gone
         if torch.is_grad_enabled():  # it is differentiated again, which nothing done in place can be
-            return grad * up * _silu_slope(gate), grad * F.silu(gate)
-        grad_up = F.silu(gate).mul_(grad)
-        grad_gate = grad * up
+            return grad_hidden * up * _silu_slope(gate), grad_hidden * silu, grad_weight, grad_bias
+        grad_up = silu.mul_(grad_hidden)
+        grad_gate = grad_hidden.mul_(up)
         torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
-        return grad_gate, grad_up
+        return grad_gate, grad_up, grad_weight, grad_bias
 
     @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, gate_slope: Tensor, up_slope: Tensor) -> Tensor:
+    def jvp(ctx: torch.autograd.function.FunctionCtx, *slopes: Tensor | None) -> Tensor:
         """Give the derivative along a direction."""
-        gate, up = ctx.saved_tensors
-        return gate_slope * _silu_slope(gate) * up + F.silu(gate) * up_slope
+        gate, up, weight = ctx.saved_tensors
+        gate_slope, up_slope, weight_slope, bias_slope = slopes
+        silu, slope = F.silu(gate), 0
+        if gate_slope is not None:
+            slope = slope + F.linear(gate_slope * _silu_slope(gate) * up, weight)
+        if up_slope is not None:
+            slope = slope + F.linear(silu * up_slope, weight)
+        if weight_slope is not None:
+            slope = slope + F.linear(silu * up, weight_slope)
+        return slope if bias_slope is None else slope + bias_slope
 
 
 def _silu_slope(x: Tensor) -> Tensor:

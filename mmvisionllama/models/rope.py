@@ -249,11 +249,12 @@ class AS2DRoPE(RoPE2D):
 # --- 3. rotation ------------------------------------------------------------------------------------------
 
 
-def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
+def rotate_pairs(x_BNAK: Tensor, table: RotaryTable, heads: int | None = None) -> Tensor:
     """Rotate adjacent channel pairs of queries or keys in float32 (VisionLLaMA, Eq. 3).
 
     Args:
         x_BNAK: Queries or keys; pairs are (x0, x1), (x2, x3), ...; channels past the table stay.
+        heads: Rotate so many, the rest stays: values beside their queries and keys. None: all.
 
     Returns:
         Same shape and dtype as ``x_BNAK``.
@@ -261,20 +262,23 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable) -> Tensor:
     Raises:
         ValueError: if the table has another number of tokens.
     """
-    tokens, width = table.cos.shape[-3], table.cos.shape[-1]
+    tokens = table.cos.shape[-3]
     if not torch.compiler.is_compiling() and tokens != x_BNAK.shape[-3]:
         raise ValueError(f"the rotary table covers {tokens} tokens, queries or keys have {x_BNAK.shape[-3]}")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    rotate = _rotate if traced else _Rotation.apply
-    if width == x_BNAK.shape[-1]:
-        return rotate(x_BNAK, *table)
-    return torch.cat((rotate(x_BNAK[..., :width], *table), x_BNAK[..., width:]), dim=-1)
+    heads = x_BNAK.shape[-2] if heads is None else heads
+    return (_rotate if traced else _Rotation.apply)(x_BNAK, *table, heads)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    even, odd = _precise(x).unflatten(-1, (-1, 2)).unbind(-1)
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+    width = cos.shape[-1]
+    turning = x[..., :heads, :width]
+    even, odd = _precise(turning).unflatten(-1, (-1, 2)).unbind(-1)
     cos, sin = cos[..., ::2], sin[..., ::2]
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+    turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+    if width < x.shape[-1]:
+        turned = torch.cat((turned, x[..., :heads, width:]), dim=-1)
+    return turned if heads == x.shape[-2] else torch.cat((turned, x[..., heads:, :]), dim=-2)
 
 
 def _precise(x: Tensor) -> Tensor:
@@ -287,28 +291,36 @@ class _Rotation(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x32 = _precise(x)
-        out, crossed = x32 * cos, x32 * sin
-        out_even, out_odd = out.unflatten(-1, (-1, 2)).unbind(-1)
+    def forward(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+        out = x.clone()
+        turning = out[..., :heads, : cos.shape[-1]]
+        turned = _precise(turning)  # the same memory, unless it has to be converted
+        crossed = turned * sin
+        turned *= cos
+        even, odd = turned.unflatten(-1, (-1, 2)).unbind(-1)
         crossed_even, crossed_odd = crossed.unflatten(-1, (-1, 2)).unbind(-1)
-        out_even += crossed_odd
-        out_odd += crossed_even
-        return out.to(x.dtype)
+        even += crossed_odd
+        odd += crossed_even
+        if turned is not turning:
+            turning.copy_(turned)
+        return out
 
     @staticmethod
     def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor
+        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor
     ) -> None:
-        ctx.save_for_backward(*inputs[1:])
-        ctx.save_for_forward(*inputs[1:])
+        *table, ctx.heads = inputs[1:]
+        ctx.save_for_backward(*table)
+        ctx.save_for_forward(*table)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:
         cos, sin = ctx.saved_tensors
-        return _Rotation.apply(grad, cos, -sin), None, None
+        return _Rotation.apply(grad, cos, -sin, ctx.heads), None, None, None
 
     @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def jvp(
+        ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor, heads: None
+    ) -> Tensor:
         """Rotate the direction of ``x``; tables have none, as positions are constants."""
-        return _Rotation.apply(x, *ctx.saved_tensors)
+        return _Rotation.apply(x, *ctx.saved_tensors, ctx.heads)

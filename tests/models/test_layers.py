@@ -28,7 +28,9 @@ def test_swiglu_is_its_formula_with_its_gradients() -> None:
     torch.testing.assert_close(torch.autograd.grad(out.square().sum(), (x, *ffn.parameters())), wanted)
 
 
-def test_swiglu_keeps_three_hidden_activations_for_the_backward_pass() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_swiglu_keeps_gate_and_up_alone_for_the_backward_pass(compiled: bool) -> None:
+    torch._dynamo.reset()
     kept: set[int] = set()
 
     def note(tensor: Tensor) -> Tensor:
@@ -36,11 +38,48 @@ def test_swiglu_keeps_three_hidden_activations_for_the_backward_pass() -> None:
             kept.add(tensor.data_ptr())
         return tensor
 
-    ffn = SwiGLU(8, hidden_dims=12)
+    ffn, x = SwiGLU(8, hidden_dims=12), torch.randn(2, 5, 8, requires_grad=True)
+    run = torch.compile(ffn, backend="aot_eager_decomp_partition") if compiled else ffn
+    run(x)  # a compiler's own work keeps something too
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        out = ffn(torch.randn(2, 5, 8, requires_grad=True))
+        out = run(x)
     assert out.shape == (2, 5, 8)
-    assert len(kept) == 3  # gate, up, and their product: the input of the last layer
+    assert len(kept) == 2
+
+
+def test_swiglu_with_a_hook_or_other_layer_at_its_end_calls_it() -> None:
+    torch.manual_seed(0)
+    ffn, x = SwiGLU(8, hidden_dims=12, bias=True), torch.randn(2, 5, 8)
+    expected, seen = ffn(x), []
+    ffn.down.register_forward_hook(lambda module, args, out: seen.append(out))
+    torch.testing.assert_close(ffn(x), expected)
+    torch.testing.assert_close(seen, [expected])
+    ffn.down = nn.Sequential(ffn.down, nn.ReLU())
+    torch.testing.assert_close(ffn(x), expected.relu())
+
+
+@pytest.mark.parametrize(
+    "trained", [("gate.weight",), ("down.weight",), ("down.bias",), ("up.bias", "down.bias")]
+)
+def test_swiglu_has_the_gradients_of_its_formula_whatever_is_frozen(trained: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    ffn, x = SwiGLU(8, hidden_dims=12, bias=True).requires_grad_(False), torch.randn(2, 5, 8)
+    weights = [ffn.get_parameter(name).requires_grad_() for name in trained]
+    wanted = torch.autograd.grad(ffn.down(F.silu(ffn.gate(x)) * ffn.up(x)).square().sum(), weights)
+    torch.testing.assert_close(torch.autograd.grad(ffn(x).square().sum(), weights), wanted)
+
+
+def test_swiglu_differentiates_its_weights_twice_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    ffn = SwiGLU(4, hidden_dims=6, bias=True).double()
+    values = tuple(p.detach().clone().requires_grad_() for p in ffn.parameters())
+    names, x = [name for name, _ in ffn.named_parameters()], torch.randn(3, 4, dtype=torch.float64)
+
+    def run(*weights: Tensor) -> Tensor:
+        return torch.func.functional_call(ffn, dict(zip(names, weights, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(run, values, check_forward_ad=True, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, values, fast_mode=True)
 
 
 def last_block(build: type = VisionLLaMA, **options: object) -> VisionLLaMABlock:

@@ -10,6 +10,7 @@ from mmvisionllama.models.rope import (
     RoPE1D,
     RoPE2D,
     RotaryTable,
+    _rotate,
     grid_positions,
     rotate_pairs,
     summary_positions,
@@ -136,6 +137,18 @@ def test_partial_rotation_leaves_the_other_channels_untouched() -> None:
     rotated = rotate_pairs(x_BNAK, table)
     torch.testing.assert_close(rotated[..., 8:], x_BNAK[..., 8:])
     assert not torch.allclose(rotated[..., :8], x_BNAK[..., :8])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0])
+def test_heads_behind_the_rotated_ones_stay_and_pass_their_gradient(ratio: float) -> None:
+    x_BNAK = torch.randn(2, 9, 5, HEAD_DIMS, requires_grad=True)
+    table = RoPE2D(HEAD_DIMS, 5, ratio=ratio).table(grid_positions((3, 3)), hw=(3, 3))
+    apart = torch.cat((rotate_pairs(x_BNAK[:, :, :3], table), x_BNAK[:, :, 3:]), dim=2)
+    weights = torch.randn_like(apart)
+    (wanted,) = torch.autograd.grad(apart, x_BNAK, weights)
+    for together in (rotate_pairs(x_BNAK, table, 3), _rotate(x_BNAK, *table, 3)):
+        torch.testing.assert_close(together, apart)
+        torch.testing.assert_close(torch.autograd.grad(together, x_BNAK, weights), (wanted,))
 
 
 def table_and_input(dtype: torch.dtype = torch.float32) -> tuple[RotaryTable, Tensor]:
