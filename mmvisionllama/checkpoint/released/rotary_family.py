@@ -51,6 +51,9 @@ _RENAMES: Renames = (
     (r"\bmlp\.norm\.", "ffn.norm."),
 )
 _STILL = dict(cls_position=None)
+# The norm is told, so that it stays where another output is asked for.
+_CLASSIFIER = dict(out_type="cls_token", out_norm="shared")
+_POOLED = dict(out_type="avg_featmap", out_norm="shared")
 _CLIP = dict(mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323])
 _HALF = dict(mean=[127.5] * 3, std=[127.5] * 3)
 
@@ -175,7 +178,7 @@ def _table_side(shapes: Shapes) -> int | None:
 
 def _vit5(shapes: Shapes) -> dict[str, Any]:
     return dict(
-        out_type="cls_token",
+        **_CLASSIFIER,
         **_stretched(_table_side(shapes)),
         **_registers(shapes, rope=dict(type="RoPE2D", base=100.0)),
         **_positions(shapes, 224, antialias=False),
@@ -186,7 +189,7 @@ def _rope_vit(shapes: Shapes) -> dict[str, Any]:
     mixed = "rope.frequencies.0" in shapes
     kind = dict(type="MixedRoPE2D", base=10.0) if mixed else dict(type="RoPE2D", base=100.0)
     positions = _positions(shapes, 224, antialias=True)
-    return dict(out_type="cls_token", rope=kind | _STILL, layer_scale=1e-5, **positions)
+    return dict(**_CLASSIFIER, rope=kind | _STILL, layer_scale=1e-5, **positions)
 
 
 def _dinov3(shapes: Shapes) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def _dinov3(shapes: Shapes) -> dict[str, Any]:
 
 
 def _rope_gap(shapes: Shapes) -> dict[str, Any]:
-    task = dict(out_type="avg_featmap", layer_scale=1e-5, img_size=256)
+    task = dict(_POOLED, layer_scale=1e-5, img_size=256)
     return dict(**task, **_stretched(16), **_registers(shapes))
 
 
@@ -224,8 +227,8 @@ def _pe_spatial(shapes: Shapes) -> dict[str, Any]:
 # --- the table ---------------------------------------------------------------------------------------------
 
 _DINOV3_TERMS = (
-    "weights of DINOv3 are Meta's, under the DINOv3 License, which has terms of its own for use and for passing "
-    "them on. Read it at https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
+    "weights of DINOv3 are Meta's, under the DINOv3 License, which has terms of its own for their use and "
+    "for passing them on. Read it at https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
 )
 _TIMM = dict(renames=_RENAMES, prepare=_prepared)
 
@@ -293,7 +296,7 @@ ROTARY_FAMILY = {
         has=("cls_token", "pos_embed", "blocks.0.attn.q_bias|blocks.0.attn.q_proj.weight", "fc_norm.weight"),
         lacks=("reg_token", "norm_pre.weight", "blocks.0.gamma_1"),
         sizes=_LN6,
-        task=lambda shapes: dict(out_type="avg_featmap") | _eva02(shapes),
+        task=lambda shapes: _POOLED | _eva02(shapes),
         channels=rows_first,
         pixels=_CLIP,
         **_TIMM,
@@ -303,7 +306,7 @@ ROTARY_FAMILY = {
         has=("cls_token", "pos_embed", "blocks.0.attn.q_proj.weight", "blocks.0.attn.norm.weight"),
         lacks=("reg_token", "norm_pre.weight", "blocks.0.gamma_1", "fc_norm.weight"),
         sizes=_LN6,
-        task=lambda shapes: dict(out_type="cls_token") | _eva02(shapes),
+        task=lambda shapes: _CLASSIFIER | _eva02(shapes),
         channels=rows_first,
         pixels=_CLIP,
         **_TIMM,

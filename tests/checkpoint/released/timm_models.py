@@ -1,48 +1,49 @@
 """Tiny models of timm's rotary vision transformers, all of whose weights matter."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from torch import nn
 
-SIZES = dict(embed_dim=64, depth=2, num_heads=2, img_size=64, dynamic_img_size=True)
-WIDTH = 32  # of a head
+SIZES = dict(embed_dim=64, depth=2, num_heads=2, img_size=64, dynamic_img_size=True, num_classes=5)
 
-# (name in timm, further sizes, what weights do not tell, family)
-MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
-    "rope": ("vit_small_patch16_rope_224", {}, {}, "rope_vit"),
-    "rope ape": ("vit_small_patch16_rope_ape_224", {}, {}, "rope_vit_ape"),
-    "mixed": ("vit_small_patch16_rope_mixed_224", {}, {}, "rope_vit_mixed"),
-    "mixed ape": ("vit_small_patch16_rope_mixed_ape_224", {}, {}, "rope_vit_mixed"),
-    "dinov3": ("vit_small_patch16_dinov3", dict(num_classes=0), {}, "dinov3"),
-    "dinov3 plus": ("vit_small_plus_patch16_dinov3_qkvb", dict(num_classes=0), {}, "dinov3"),
-    "gap": ("vit_medium_patch16_rope_reg1_gap_256", {}, {}, "rope_gap"),
-    "gap without biases": ("vit_mediumd_patch16_rope_reg1_gap_256", {}, {}, "rope_gap"),
-    "eva02 packed": ("eva02_tiny_patch14_224", dict(img_size=56), {}, "eva02"),
-    "eva02": ("eva02_base_patch14_448", dict(img_size=56), {}, "eva02"),
-    "eva02 clip": ("eva02_large_patch14_clip_224", dict(img_size=56), {}, "eva02_clip"),
-    "pe core": (
-        "vit_pe_core_small_patch16_384",
-        dict(ref_feat_shape=(4, 4), attn_pool_num_heads=8),
-        {},
-        "pe_core",
-    ),
-    "pe spatial": (
+
+class Tiny(NamedTuple):
+    name: str
+    family: str
+    sizes: Mapping[str, Any] = MappingProxyType({})
+
+
+NO_CLASSES = dict(num_classes=0)
+OF_FOURTEEN = dict(img_size=56)  # patches of 14
+TIMM = {
+    "rope": Tiny("vit_small_patch16_rope_224", "rope_vit"),
+    "rope ape": Tiny("vit_small_patch16_rope_ape_224", "rope_vit_ape"),
+    "mixed": Tiny("vit_small_patch16_rope_mixed_224", "rope_vit_mixed"),
+    "mixed ape": Tiny("vit_small_patch16_rope_mixed_ape_224", "rope_vit_mixed"),
+    "dinov3": Tiny("vit_small_patch16_dinov3", "dinov3", NO_CLASSES),
+    "dinov3 plus": Tiny("vit_small_plus_patch16_dinov3_qkvb", "dinov3", NO_CLASSES),
+    "gap": Tiny("vit_medium_patch16_rope_reg1_gap_256", "rope_gap"),
+    "gap without biases": Tiny("vit_mediumd_patch16_rope_reg1_gap_256", "rope_gap"),
+    "eva02 packed": Tiny("eva02_tiny_patch14_224", "eva02", OF_FOURTEEN),
+    "eva02": Tiny("eva02_base_patch14_448", "eva02", OF_FOURTEEN),
+    "eva02 clip": Tiny("eva02_large_patch14_clip_224", "eva02_clip", OF_FOURTEEN),
+    "pe core": Tiny("vit_pe_core_small_patch16_384", "pe_core", dict(ref_feat_shape=(4, 4))),
+    "pe spatial": Tiny(
         "vit_pe_spatial_gigantic_patch14_448",
-        dict(img_size=56, ref_feat_shape=(4, 4), mlp_ratio=3.0, num_classes=0),
-        {},
         "pe_spatial",
+        dict(ref_feat_shape=(4, 4), mlp_ratio=3.0) | OF_FOURTEEN | NO_CLASSES,
     ),
 }
 
 
 def tiny(name: str, **more: Any) -> nn.Module:
-    """Build one of ``MODELS`` in evaluation mode, with weights that no wrong place of them would go unseen."""
+    """Build one of ``TIMM`` in evaluation mode, every weight of it drawn so that it matters."""
     torch.manual_seed(0)
-    timms, sizes, _, _ = MODELS[name]
-    classes = dict(num_classes=5)
-    model = timm.create_model(timms, **{**SIZES, **classes, **sizes, **more}).eval()
+    model = timm.create_model(TIMM[name].name, **{**SIZES, **TIMM[name].sizes, **more}).eval()
     with torch.no_grad():
         for key, weight in model.named_parameters():
             spread = torch.randn_like(weight)
