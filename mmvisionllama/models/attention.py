@@ -245,7 +245,7 @@ class WindowAttention(RotaryAttention):
         if mask is not None:
             mask = F.pad(mask, (count, 0), value=True)
         if place_WS is not None:
-            place_WS = F.pad(place_WS.flatten(), (count, 0), value=True)
+            place_WS = F.pad(place_WS.flatten(), (count, 0), value=True)[None]
         window = scaled_dot_product(q_WSAK, *seen, mask, grouped=self.grouped)
         return scaled_dot_product(q_BEAK, *everything, place_WS, grouped=self.grouped), window
 

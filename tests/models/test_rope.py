@@ -187,7 +187,11 @@ def test_a_rotated_width_that_pairs_do_not_fill_is_an_error(head_dims: int, rati
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (AS2DRoPE, dict(scale_side="columns"), "scale_side takes 'longer' or 'rows' or 'each', got 'columns'"),
+        (
+            AS2DRoPE,
+            dict(scale_side="columns"),
+            "scale_side takes 'longer' or 'rows' or 'each', got 'columns'",
+        ),
         (AS2DRoPE, dict(anchor=-1), r"anchor takes a number in \(0, inf\) or None, got -1"),
         (RoPE2D, dict(key_positions="center"), "key_positions takes 'centre' or 'released', got"),
         (
