@@ -31,8 +31,8 @@ PE = dict(
 both_kinds = pytest.mark.parametrize("options", [VIT5, PE], ids=["vit5", "pe"])
 
 
-def shallow(**options: Any) -> torch.nn.Module:
-    return seeded(plain, arch=dict(embed_dims=32, num_layers=2, num_heads=2), **options)
+def shallow(depth: int = 2, **options: Any) -> torch.nn.Module:
+    return seeded(plain, arch=dict(embed_dims=32, num_layers=depth, num_heads=2), **options)
 
 
 def test_a_pool_knows_no_order_of_tokens_but_weighs_them() -> None:
@@ -72,9 +72,8 @@ def test_every_parameter_is_trained_also_after_the_meta_device(options: dict) ->
     assert all(x.grad.isfinite().all() for x in model.parameters())
 
 
-@both_kinds
-def test_copies_and_compiled_models_compute_and_train_the_same(options: dict) -> None:
-    model, img = shallow(**options).eval(), images(2, 3, 40, 64)
+def test_copies_and_compiled_models_compute_and_train_the_same() -> None:
+    model, img = shallow(depth=1, **PE).eval(), images(2, 3, 40, 64)
     torch._dynamo.reset()
     compiled = torch.compile(copy.deepcopy(model), backend="aot_eager", fullgraph=True)
     grads = []
@@ -87,9 +86,8 @@ def test_copies_and_compiled_models_compute_and_train_the_same(options: dict) ->
     torch._dynamo.reset()
 
 
-@both_kinds
-def test_a_program_with_free_sides_computes_the_same_at_other_sizes(options: dict) -> None:
-    model = shallow(**options).eval()
+def test_a_program_with_free_sides_computes_the_same_at_other_sizes() -> None:
+    model = shallow(depth=1, **VIT5 | dict(window=dict(size=3, global_blocks=()))).eval()
     program = torch.export.export(
         model,
         (images(2, 3, 72, 104),),
