@@ -14,6 +14,8 @@ from mmvisionllama import VisionLLaMA
 from mmvisionllama.checkpoint import Converted, convert_file, convert_released
 from mmvisionllama.checkpoint.released import family_of
 from mmvisionllama.checkpoint.released.head_channels import columns_first, rows_first, rows_first_in_halves
+from mmvisionllama.checkpoint.released.public import PUBLIC
+from mmvisionllama.checkpoint.released.rotary_family import ROTARY_FAMILY
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.registry import MODELS
 from tests.checkpoint.released.timm_models import TIMM, tiny
@@ -185,3 +187,10 @@ def test_vit5_has_the_parameters_that_its_authors_name(arch: str | dict, expecte
 
 def count(model: nn.Module) -> int:
     return sum(x.numel() for x in model.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name, x in PUBLIC.items() if "/timm/" in x.address])
+def test_public_names_are_timms_with_its_licence(name: str) -> None:
+    published = timm.get_pretrained_cfg(name)
+    assert (published.hf_hub_id, published.license) == (f"timm/{name}", PUBLIC[name].licence)
+    assert PUBLIC[name].family in ROTARY_FAMILY
