@@ -85,6 +85,12 @@ setup(
             "ipykernel>=7.4,<8",
             "jupytext>=1.19,<2",
         ],
-        "dev": ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "ruff>=0.17,<0.18", "selenium>=4.51,<5"],
+        "dev": [
+            "pytest>=9,<10",
+            "pytest-xdist>=3.8,<4",
+            "ruff>=0.17,<0.18",
+            "selenium>=4.51,<5",
+            "timm>=1.0.31,<1.1",
+        ],
     },
 )

@@ -1,4 +1,4 @@
-"""What the converter knows of one kind of released checkpoint."""
+"""Description of one kind of released checkpoint: its names, sizes, task and licence."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
