@@ -209,9 +209,9 @@ class WindowAttention(RotaryAttention):
             map_BHWD = F.pad(map_BHWD, (0, 0, 0, right, 0, down))
         window = self._windows(map_BHWD)
         rows, cols = squares(hw, side)
-        mask = self._padding_mask(x, hw) if self.mask_padding and padded else None
-        place_WS = None if mask is None else mask[: rows * cols, 0, 0]
-        extra, window = self._attend_in_windows(extra, window, tables, mask, place_WS)
+        real_WS = self._real_places(hw, x.device) if self.mask_padding and padded else None
+        each = x.shape[0], rows * cols
+        extra, window = self._attend_in_windows(extra, window, each, tables, real_WS, real_WS)
         map_BYXSTD = window.unflatten(1, (side, side)).unflatten(0, (x.shape[0], rows, cols))
         map_BHWD = map_BYXSTD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if padded:
@@ -222,25 +222,28 @@ class WindowAttention(RotaryAttention):
         self,
         extra: Tensor | None,
         window: Tensor,
+        each: tuple[int, int],
         tables: Tables | None,
-        mask: Tensor | None,
+        seen_WS: Tensor | None,
         place_WS: Tensor | None,
     ) -> tuple[Tensor | None, Tensor]:
         """Attend in windows (B x windows, S x S, D), which the extra tokens (B, E, D) see and are seen from.
 
         Args:
-            mask: (B x windows, 1, 1, S x S), True where a token may be seen by its window.
-            place_WS: True where the extra tokens may see one; None: everywhere.
+            each: B and windows.
+            seen_WS: True where a token may be seen in its window; None: everywhere.
+            place_WS: The same for the extra tokens.
         """
+        mask = None if seen_WS is None else seen_WS[:, None, None].repeat(each[0], 1, 1, 1)
         if extra is None:
             return None, self._attend(window, tables, mask)
-        count, windows = self.extra_tokens, window.shape[0] // extra.shape[0]
+        count = self.extra_tokens
         q_BEAK, *kv_BEGK = self.project(extra, rows_of(tables, slice(count)))
         q_WSAK, *kv_WSGK = self.project(window, rows_of(tables, slice(count, None)))
         seen, everything = [], []
         for x_BEGK, x_WSGK in zip(kv_BEGK, kv_WSGK, strict=True):
-            seen.append(torch.cat((x_BEGK.repeat_interleave(windows, dim=0), x_WSGK), dim=1))
-            x_BMGK = x_WSGK.unflatten(0, (extra.shape[0], windows)).flatten(1, 2)
+            seen.append(torch.cat((x_BEGK.repeat_interleave(each[1], dim=0), x_WSGK), dim=1))
+            x_BMGK = x_WSGK.unflatten(0, each).flatten(1, 2)
             everything.append(torch.cat((x_BEGK, x_BMGK), dim=1))
         if mask is not None:
             mask = F.pad(mask, (count, 0), value=True)
@@ -256,13 +259,12 @@ class WindowAttention(RotaryAttention):
         map_BYSXTD = map_BHWD.unflatten(2, (cols, side)).unflatten(1, (rows, side))
         return map_BYSXTD.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
-    def _padding_mask(self, x: Tensor, hw: Grid) -> Tensor:
-        """Give (B x windows, 1, 1, S x S): True where a token is real."""
+    def _real_places(self, hw: Grid, device: torch.device) -> Tensor:
+        """Give (windows, S x S): True where a token is real."""
         padded_hw = tuple(n * self.window_size for n in squares(hw, self.window_size))
-        column_N, row_N = grid_positions(padded_hw, x.device).unbind(-1)
+        column_N, row_N = grid_positions(padded_hw, device).unbind(-1)
         real_N = (column_N < hw[1]) & (row_N < hw[0])
-        real_W1S = self._windows(real_N.unflatten(0, padded_hw)[None, ..., None]).transpose(1, 2)
-        return real_W1S[:, None].repeat(x.shape[0], 1, 1, 1)
+        return self._windows(real_N.unflatten(0, padded_hw)[None, ..., None])[..., 0]
 
     def _gathered(self, extra: Tensor | None, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
         """Do the same for sides that a graph leaves free.
@@ -272,12 +274,11 @@ class WindowAttention(RotaryAttention):
         token_WS, place_N = window_places(hw, self.window_size, x.device)
         place_BMD = F.pad(x, (0, 0, 0, 1)).index_select(1, token_WS.flatten())  # padding: the zero at the end
         window = place_BMD.unflatten(1, token_WS.shape).flatten(0, 1)
-        mask, real_WS = None, token_WS < hw[0] * hw[1]
+        real_WS, each, seen_WS = token_WS < hw[0] * hw[1], (x.shape[0], token_WS.shape[0]), None
         place_WS = real_WS if self.mask_padding else real_WS.any(dim=1, keepdim=True).expand_as(real_WS)
         if self.mask_padding:
             seen_WS = real_WS | ~real_WS.any(dim=1, keepdim=True)  # of padding alone there is no softmax
-            mask = seen_WS[:, None, None].repeat(x.shape[0], 1, 1, 1)
-        extra, window = self._attend_in_windows(extra, window, tables, mask, place_WS)
+        extra, window = self._attend_in_windows(extra, window, each, tables, seen_WS, place_WS)
         place_BMD = window.unflatten(0, (x.shape[0], token_WS.shape[0])).flatten(1, 2)
         return join_extra(extra, place_BMD.index_select(1, place_N))
 

@@ -41,7 +41,8 @@ class MixedRoPE2D(RoPE2D):
     """Rotary positions whose frequencies each head of each block learns (RoPE-ViT, Sec. 3.2, "mixed").
 
     Pair p turns by column x f_p + row x g_p. At first the frequencies have the sizes w_m of
-    :class:`RoPE2D`, half of them in a random direction, half at a right angle to it.
+    :class:`RoPE2D`, half of them in a random direction, half at a right angle to it. timm gives them no
+    weight decay: ``custom_keys=dict(frequencies=dict(decay_mult=0.0))``.
 
     Args:
         depth: Number of blocks.
