@@ -62,7 +62,7 @@ _UNTOLD = {"data_preprocessor", "img_size", "KLAutoencoder.scale"}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "window": dict(size=7, global_blocks=(), mask_padding=True, global_attn=None),
     "attn": _defaults(RotaryAttention),
-    "registers": dict(count=None, rope=None),
+    "registers": dict(rope=None),
 }
 
 
@@ -194,7 +194,7 @@ def _filled(value: Any, scopes: tuple[str, ...], find: _Find) -> Any:
     if "arch" in arguments:
         arguments["arch"] = _sizes(kind, arguments["arch"])
     if isinstance(kind, type) and issubclass(kind, RotaryBackbone):
-        arguments |= {key: _options(key, arguments[key]) for key in _OPTIONS}
+        arguments |= {key: _options(key, arguments[key]) for key in _OPTIONS if key in arguments}
     if kind is DiT:
         arguments["block"] = resolve_block(arguments["block"])
     if not _is_anchored(arguments):
@@ -219,7 +219,7 @@ def _sizes(kind: Any, arch: Any) -> Any:
 
 
 def _options(key: str, value: Any) -> Any:
-    if value is None and key == "window":
+    if value is None and key in ("window", "registers"):
         return None
     return {**_OPTIONS[key], **(value or {})}
 
