@@ -30,6 +30,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "AdaLNBlock": dict(embed_dims=8, num_heads=2, ffn=SMALL_FFN),
     "AdaLNHead": dict(embed_dims=8, out_dims=4),
     "AS2DRoPE": dict(head_dims=8, num_heads=2),
+    "AttentionPool": dict(embed_dims=8),
     "CachedLatents": dict(data_root="nowhere", lazy_init=True),
     "CenterCropADM": dict(crop_size=4),
     "ClassConditionalGenerator": dict(network=dict(type="DiT", **SMALL), **DIFFUSION),
@@ -60,7 +61,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "LoadRandomResizedCrop": dict(scale=8),
     "MAEVisionLLaMA": dict(arch=PLAIN_ARCH, img_size=32, patch_size=8, ffn=SMALL_FFN),
     "MLflowTracker": dict(save_dir="nowhere"),
+    "MixedRoPE2D": dict(head_dims=8, num_heads=2, depth=1),
     "Modulation": dict(embed_dims=8, count=2),
+    "NormalisedRoPE2D": dict(head_dims=8, num_heads=2),
     "NTKRoPE2D": dict(head_dims=8, num_heads=2),
     "PEG": dict(embed_dims=8, train_hw=(2, 2)),
     "PyramidVisionLLaMA": dict(arch=PYRAMID_ARCH, img_size=32, ffn=SMALL_FFN),
@@ -93,7 +96,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "WindowAttention": dict(embed_dims=8, num_heads=2, window_size=2),
 }
 # Made by our own code from what it has checked or built; no user gives their arguments.
-INTERNAL = {"Conditioned", "NoiseSchedule", "Stage"}
+INTERNAL = {"Conditioned", "KeylessBiasLinear", "NoiseSchedule", "Registers", "Stage"}
 IN_PROCESS_GROUPS = {"ShardedDataParallel"}
 VALUES = ((), [], {}, "x", None, True, 0, -1, -0.5, 2.5, math.nan, math.inf, (1, 2, 3), [{}], object())
 

@@ -37,8 +37,8 @@ class HeadMaps:
         block: Its path in the backbone.
         kind: What its attention is.
         query: The token (row, column) that attends, ``class``, or ``mean`` of all.
-        maps: (heads, rows, columns) of keys, float32; the rest of a head's sum of 1 is the class token's, or
-            that of padding which is not hidden.
+        maps: (heads, rows, columns) of keys, float32; the rest of a head's sum of 1 is that of the class
+            token, of registers, or of padding which is not hidden.
         class_shares: (heads,): what each takes of the class token; zeros without one.
         cell: Height and width of a key in pixels.
         token: Height and width of a token in pixels.
@@ -92,12 +92,17 @@ def head_maps(
     if not calls:
         raise InputError(f"--block {name} is not run: no output of the model depends on it")
     x, hw, tables = calls[0]
-    with_cls = x.shape[1] > hw[0] * hw[1]
+    extra, with_cls = x.shape[1] - hw[0] * hw[1], getattr(backbone, "with_cls_token", False)
+    if extra and isinstance(attn, WindowAttention):
+        raise InputError(
+            f"--block {name} attends in windows, all of which its class token or registers see: such weights "
+            "are not recomputed; take a block that attends to all tokens"
+        )
     query = ("class" if with_cls else (hw[0] // 2, hw[1] // 2)) if query is None else query
     with torch.no_grad():
-        share_AM = _shares(attn, x, hw, tables, _indices(query, hw, with_cls))
+        share_AM = _shares(attn, x, hw, tables, _indices(query, hw, extra, with_cls))
     key_hw = squares(hw, attn.ratio) if isinstance(attn, SubsampledAttention) else hw
-    own = int(share_AM.shape[1] > key_hw[0] * key_hw[1])
+    own = share_AM.shape[1] - key_hw[0] * key_hw[1]
     pixels = normalisation(model)[0].undone(images[0].cpu())[0].permute(1, 2, 0).numpy()
     token = _side_of_token(backbone, name)
     ratio = attn.ratio if isinstance(attn, SubsampledAttention) else 1
@@ -107,7 +112,7 @@ def head_maps(
         kind=_kind(attn),
         query=query,
         maps=share_AM[:, own:].unflatten(1, key_hw).cpu().numpy(),
-        class_shares=(share_AM[:, 0] if own else share_AM.new_zeros(len(share_AM))).cpu().numpy(),
+        class_shares=(share_AM[:, 0] if with_cls else share_AM.new_zeros(len(share_AM))).cpu().numpy(),
         cell=(token * ratio, token * ratio),
         token=(token, token),
     )
@@ -186,8 +191,7 @@ def _shares(attn: RotaryAttention, x: Tensor, hw: Grid, tables: Tables | None, q
     return total_AM / len(query_Q)
 
 
-def _indices(query: Query, hw: Grid, with_cls: bool) -> Tensor:
-    first = int(with_cls)
+def _indices(query: Query, hw: Grid, first: int, with_cls: bool) -> Tensor:
     if query == "mean":
         return torch.arange(first, first + hw[0] * hw[1])
     if query == "class":

@@ -17,7 +17,7 @@ from mmvisionllama.analysis.networks import Network
 from mmvisionllama.errors import InputError
 from mmvisionllama.models.grids import Grid, grid_positions, squares
 from mmvisionllama.models.pyramid import STRIDES
-from mmvisionllama.models.rope import NTKRoPE2D, RoPE2D
+from mmvisionllama.models.rope import NTKRoPE2D, RoPE2D, Scale
 
 _DASHES = ("--", ":", "-.", "-")
 _ACROSS, _DOWN = "#2f6fb0", "#c2542d"
@@ -29,7 +29,7 @@ class AtSize:
 
     Attributes:
         pixels: Height and width of the image, of a generator its input.
-        scale: Factor on all positions.
+        scale: Factor on all positions; of the longer side, where each side has its own.
         across, down: Mean cosine of all pairs between a token and those to its right, or below it: the score
             of a query and a key that are the same in every pair, over that of no distance.
         score: (rows, columns): the same between the token in the middle and every token.
@@ -122,7 +122,7 @@ def _described(name: str, rope: RoPE2D, side: int, pixels: Sequence[Grid]) -> Ro
 
 
 def _at_size(rope: RoPE2D, pixels: Grid, hw: Grid, train_hw: Grid) -> AtSize:
-    scale = float(rope.scale(hw, train_hw))
+    scale = rope.scale(hw, train_hw)
     rows, columns = hw
     middle = torch.tensor([[columns // 2, rows // 2]])
     away_N2 = grid_positions(hw) - middle
@@ -131,13 +131,16 @@ def _at_size(rope: RoPE2D, pixels: Grid, hw: Grid, train_hw: Grid) -> AtSize:
     across, down, score = (
         _angles(rope, x, hw, scale).cos().mean(dim=-1).numpy() for x in (line_across, line_down, away_N2)
     )
-    return AtSize(pixels, hw, scale, across, down, score.reshape(rows, columns))
+    told = float(scale[int(rows > columns)] if isinstance(scale, tuple) else scale)
+    return AtSize(pixels, hw, told, across, down, score.reshape(rows, columns))
 
 
-def _angles(rope: RoPE2D, away_N2: Tensor, hw: Grid, scale: float) -> Tensor:
+@torch.no_grad()
+def _angles(rope: RoPE2D, away_N2: Tensor, hw: Grid, scale: Scale) -> Tensor:
     """Return the angle of every pair of a query at a distance (columns, rows), (N, pairs of all tables)."""
     base = rope.base * (rope.alpha if isinstance(rope, NTKRoPE2D) else 1)
-    return rope.angles(away_N2.float() * scale, hw, base).flatten(1)
+    here, away = (rope.angles(rope.placed(x, scale), hw, base) for x in (away_N2[:1] * 0.0, away_N2.float()))
+    return (away - here).movedim(-3, 0).flatten(1)
 
 
 def plot(name: str, found: Sequence[Rotary]) -> Figure:

@@ -39,7 +39,7 @@ NO_MATTER = _words(
     """
     init_cfg pretrained convert_weights with_cp frozen_stages norm_eval requires_grad momentum
     drop_path_rate drop_path_schedule drop_path_branches drop_rate attn_drop_rate attn_drop proj_drop
-    dropout_ratio dropout_layer dropout label_dropout
+    dropout_ratio dropout_layer dropout label_dropout augment
     train_cfg weighting loss loss_decode loss_cls loss_bbox loss_mask loss_iou class_weight ignore_index
     reg_decoded_bbox label_smooth_val cal_acc topk
     test_cfg sampler guidance seed KLAutoencoder.path
@@ -62,6 +62,7 @@ _UNTOLD = {"data_preprocessor", "img_size", "KLAutoencoder.scale"}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "window": dict(size=7, global_blocks=(), mask_padding=True, global_attn=None),
     "attn": _defaults(RotaryAttention),
+    "registers": dict(rope=None),
 }
 
 
@@ -193,7 +194,7 @@ def _filled(value: Any, scopes: tuple[str, ...], find: _Find) -> Any:
     if "arch" in arguments:
         arguments["arch"] = _sizes(kind, arguments["arch"])
     if isinstance(kind, type) and issubclass(kind, RotaryBackbone):
-        arguments |= {key: _options(key, arguments[key]) for key in _OPTIONS}
+        arguments |= {key: _options(key, arguments[key]) for key in _OPTIONS if key in arguments}
     if kind is DiT:
         arguments["block"] = resolve_block(arguments["block"])
     if not _is_anchored(arguments):
@@ -218,7 +219,7 @@ def _sizes(kind: Any, arch: Any) -> Any:
 
 
 def _options(key: str, value: Any) -> Any:
-    if value is None and key == "window":
+    if value is None and key in ("window", "registers"):
         return None
     return {**_OPTIONS[key], **(value or {})}
 

@@ -1,4 +1,4 @@
-"""Convert weights that the authors of VisionLLaMA published, so that every config can load them."""
+"""Convert weights that the authors of VisionLLaMA, or of its kin, published into models of this package."""
 
 import argparse
 
@@ -26,6 +26,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="what weights do not tell, by the names of the model's arguments, e.g. num_heads=4 "
         "rope.type=AS2DRoPE, or head=None to leave a part out",
     )
+    parser.add_argument(
+        "--accept-license",
+        metavar="NAME",
+        help="licence of the weights that you accept, e.g. dinov3; without it, its terms are shown",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the target")
     return parser
 
@@ -38,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     known = Config()
     known.merge_from_dict(args.set)
     options = dict(family=args.family, part=args.part, force=args.force, known=known.to_dict())
-    converted = convert_file(args.source, args.target, **options)
+    converted = convert_file(args.source, args.target, accept_license=args.accept_license, **options)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     count = sum(x.numel() for x in converted.state_dict.values())
     console.print(f"{converted.family}: {converted.model['type']}, {count / 1e6:.2f} M values")

@@ -15,10 +15,10 @@ from torch.utils.checkpoint import checkpoint
 from mmvisionllama.arguments import Component, Positive, Sides, Within, checked
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.backbone import CompleteInit, resolve_arch
+from mmvisionllama.models.backbone import ATTENTION_OPTIONS, CompleteInit, resolve_arch
 from mmvisionllama.models.grids import Grid, grid_positions
 from mmvisionllama.models.layers import build_norm
-from mmvisionllama.models.rope import Tables
+from mmvisionllama.models.rotary_table import Tables, of_block
 from mmvisionllama.registry import MODELS, build_component
 from mmvisionllama.suggestions import check_keys
 
@@ -58,7 +58,8 @@ class DiT(CompleteInit, BaseModule):
             published networks have it too, and an interpolant ignores it.
         block: ``llama``: 2-D rotary positions and SwiGLU; ``vit``: the block of DiT and SiT, GELU and sines
             and cosines added to the patches; or a dict of the components ``rope``, ``pos_embed`` and ``ffn``
-            that take the place of LLaMA's.
+            that take the place of LLaMA's, and of ``attn``, options of :class:`RotaryAttention` such as
+            ``dict(qk_norm=dict(type="RMSNorm", eps=1e-6))``.
         with_cp: Recompute each block's activations in the backward pass.
 
     Raises:
@@ -101,9 +102,10 @@ class DiT(CompleteInit, BaseModule):
         self.time_embed = TimeEmbed(self.embed_dims)
         self.label_embed = nn.Embedding(num_classes + (label_dropout > 0), self.embed_dims)
         self.blocks = ModuleList(
-            AdaLNBlock(self.embed_dims, num_heads, parts["ffn"]) for _ in range(sizes["num_layers"])
+            AdaLNBlock(self.embed_dims, num_heads, parts["ffn"], parts.get("attn"))
+            for _ in range(sizes["num_layers"])
         )
-        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads)
+        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads, depth=sizes["num_layers"])
         self.rope = parts["rope"] and build_component(parts["rope"], **heads)
         table = dict(embed_dims=self.embed_dims, train_hw=self.train_hw)
         self.pos_embed = parts["pos_embed"] and build_component(parts["pos_embed"], **table)
@@ -163,7 +165,7 @@ class DiT(CompleteInit, BaseModule):
         conditions = self._conditions(time_B, label_B, x.dtype, modulation_BM)
         tables = self._tables(hw, x.device)
         for i, (block, condition) in enumerate(zip(self.blocks, conditions, strict=False)):
-            token = self._run(block, token, condition, hw, tables)
+            token = self._run(block, token, condition, hw, of_block(tables, i))
             if i == 0 and late:
                 token = self.pos_embed(token, hw)
         out_BNE = self.head(token, conditions[-1]).to(x.dtype)
@@ -204,7 +206,8 @@ def resolve_block(block: str | dict) -> dict[str, dict | None]:
     """Return the components of a block by its name, or LLaMA's with some replaced."""
     if isinstance(block, str):
         return BLOCKS[block]
-    check_keys("block", block, list(BLOCKS["llama"]))
+    check_keys("block", block, [*BLOCKS["llama"], "attn"])
+    check_keys("block.attn", block.get("attn") or {}, ATTENTION_OPTIONS)
     return BLOCKS["llama"] | block
 
 
@@ -250,10 +253,12 @@ class AdaLNBlock(BaseModule):
     """Attention and feed-forward whose norms and gates the condition sets (DiT, Fig. 3)."""
 
     @checked
-    def __init__(self, embed_dims: Positive, num_heads: Positive, ffn: Component) -> None:
+    def __init__(
+        self, embed_dims: Positive, num_heads: Positive, ffn: Component, attn: dict | None = None
+    ) -> None:
         super().__init__()
         self.norm1 = build_norm(_NORM, embed_dims)
-        self.attn = RotaryAttention(embed_dims, num_heads)
+        self.attn = RotaryAttention(embed_dims, num_heads, **(attn or {}))
         self.norm2 = build_norm(_NORM, embed_dims)
         self.ffn = build_component(ffn, embed_dims=embed_dims)
         self.modulation = Modulation(embed_dims, 6)

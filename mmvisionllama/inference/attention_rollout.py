@@ -50,7 +50,8 @@ def attention_rollout(model: TrainedModel, image: Any) -> Rollout:
 
     Of each block, the mean of the heads' attention and the identity, for the residual, are averaged; the
     product over the blocks says what each output has of each input. The row of the class token is taken,
-    without its share in itself, or, in a model without one, the mean over all tokens.
+    without its share in itself, or, in a model without one, the mean over all patches. Shares of registers
+    are left out.
 
     Args:
         model: Its backbone is a ``VisionLLaMA`` whose blocks attend globally or in windows. Its results stay
@@ -71,7 +72,9 @@ def attention_rollout(model: TrainedModel, image: Any) -> Rollout:
         for hook in hooks:
             hook.remove()
     (total_NN,) = product.total_BNN
-    share_N = total_NN[0, 1:] / total_NN[0, 1:].sum() if backbone.with_cls_token else total_NN.mean(dim=0)
+    first = backbone.extra_tokens
+    share_N = total_NN[0, first:] if backbone.with_cls_token else total_NN[first:, first:].mean(dim=0)
+    share_N = share_N / share_N.sum() if first else share_N
     pixels = normalisation(model)[0].undone(seen[0].cpu())[0].permute(1, 2, 0).numpy()
     patch = tuple(backbone.patch_embed.projection.stride)
     return Rollout(pixels.squeeze(), share_N.unflatten(0, product.hw).cpu().numpy(), patch)
@@ -84,6 +87,8 @@ def no_rollout(model: TrainedModel) -> str:
         return "it generates images, and looks at none"
     if not isinstance(backbone, VisionLLaMA):
         return f"it is defined between tokens of one grid, which a {type(backbone).__name__} does not keep"
+    if backbone.extra_tokens and any(isinstance(block.attn, WindowAttention) for block in backbone.blocks):
+        return "its class token or registers see all windows, whose weights are not recomputed"
     if any(isinstance(block.attn, SubsampledAttention) for block in backbone.blocks):
         return "some of its blocks attend to summaries of tokens, which do not say how much each had of them"
     return ""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mmvisionllama.checkpoint.released.names import RELEASED
+from mmvisionllama.checkpoint.released.public import PUBLIC
 from mmvisionllama.config.config_files import checkout
 from mmvisionllama.errors import InputError
 from mmvisionllama.files import atomic_path, read_json, write_json
@@ -13,6 +14,7 @@ from mmvisionllama.inference.published_files import LOG
 
 BEGIN, END = "<!-- zoo: written by publish --zoo -->", "<!-- end of zoo -->"
 _HEAD = ("name", "task", "data", "files", "result", "which is", "SHA-256")
+_HEAD_OF_PUBLIC = ("name", "`--family`", "licence", "result, published")
 _DIGITS = 16  # of a hash, in the table; the file has all
 
 
@@ -114,6 +116,15 @@ def _table(rows: Sequence[Row], page: Path) -> str:
             "not known",
         )
         lines.append(_line((f"`{name}`", *cells)))
+    return "\n".join(lines)
+
+
+def table_of_public() -> str:
+    """Return the table of public weights of other rotary transformers; a name leads to their page."""
+    lines = [_line(_HEAD_OF_PUBLIC), _line(("---",) * len(_HEAD_OF_PUBLIC))]
+    for name, public in PUBLIC.items():
+        cells = (f"`{public.family}`", public.licence, public.published or "see there")
+        lines.append(_line((f"[`{name}`]({public.address})", *cells)))
     return "\n".join(lines)
 
 

@@ -43,6 +43,9 @@ def resolve_indices(name: str, indices: int | Sequence[int], count: int, unit: s
     return tuple(sorted(resolved))
 
 
+ATTENTION_OPTIONS = ("num_kv_heads", "qkv_bias", "proj_bias", "qk_norm", "inner_norm")
+
+
 class CompleteInit:
     """Mixin of a BaseModule whose ``init_weights`` sets every weight and buffer, also after the meta device.
 
@@ -61,7 +64,7 @@ class CompleteInit:
                 if isinstance(part, ConvModule):  # mmengine finds none inside a container of torch
                     part.init_weights()
                 # Every linear layer is drawn by an init_cfg; to draw those of a large model twice takes long.
-                elif hasattr(part, "reset_parameters") and not isinstance(part, nn.Linear):
+                elif hasattr(part, "reset_parameters") and type(part) is not nn.Linear:
                     part.reset_parameters()
         super().init_weights()
 
@@ -74,9 +77,11 @@ class RotaryBackbone(CompleteInit, BaseModule):
             Any size runs; sides that no patch divides are padded at the bottom and right.
         out_indices: Blocks (plain) or stages (pyramid) whose outputs are returned. Those after the last one
             keep their weights' names, so that checkpoints load, but are neither run nor trained.
-        rope: Rotary component (``RoPE1D``, ``RoPE2D``, ``AS2DRoPE``, ``NTKRoPE2D``), or None.
+        rope: Rotary component (``RoPE1D``, ``RoPE2D``, ``AS2DRoPE``, ``NTKRoPE2D``, ``NormalisedRoPE2D``,
+            ``MixedRoPE2D``), or None.
         pos_embed: Absolute component (``LearnedPosEmbed``, ``SinCosPosEmbed``, ``PEG``), or None.
-        attn: Options of :class:`RotaryAttention`, e.g. ``dict(num_kv_heads=2)``.
+        attn: Options of :class:`RotaryAttention`, e.g. ``dict(num_kv_heads=2)`` or
+            ``dict(qk_norm=dict(type="RMSNorm", eps=1e-6))``.
         ffn: Feed-forward component (``SwiGLU``, ``GELUFFN``).
         layer_scale: Initial value of LayerScale; None: no LayerScale.
         drop_path_rate: Probability that a sample skips a branch.
@@ -109,18 +114,22 @@ class RotaryBackbone(CompleteInit, BaseModule):
         self.img_hw: Grid = to_2tuple(img_size)
         self.in_channels, self.out_indices = in_channels, out_indices
         self.rope_cfg, self.pos_embed_cfg, self.attn_cfg = rope, pos_embed, attn or {}
-        check_keys("attn", self.attn_cfg, ("num_kv_heads", "qkv_bias", "proj_bias"))
+        check_keys("attn", self.attn_cfg, ATTENTION_OPTIONS)
         self.block_cfg = dict(ffn=ffn, layer_scale=layer_scale, drop_path_branches=drop_path_branches)
         self.drop_path_rate, self.frozen_stages, self.with_cp = drop_path_rate, frozen_stages, with_cp
 
     default_init: ClassVar[tuple[dict, ...]] = (dict(type="TruncNormal", layer="Linear", std=0.02, bias=0.0),)
 
-    def _build_rope(self, embed_dims: int, num_heads: int) -> RoPE2D | None:
+    def _build_rope(self, embed_dims: int, num_heads: int, depth: int) -> RoPE2D | None:
         if embed_dims % num_heads:
             raise ArgumentError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
         if self.rope_cfg is None:
             return None
-        return build_component(self.rope_cfg, head_dims=embed_dims // num_heads, num_heads=num_heads)
+        heads = dict(head_dims=embed_dims // num_heads, num_heads=num_heads)
+        rope = build_component(self.rope_cfg, **heads, depth=depth)
+        if rope.learned and self.attn_cfg.get("num_kv_heads"):
+            raise ArgumentError("attn.num_kv_heads: keys that heads share have no frequencies of a head")
+        return rope
 
     def _build_pos_embed(self, embed_dims: int, train_hw: Grid) -> nn.Module | None:
         cfg = self.pos_embed_cfg

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import build_norm_layer  # noqa: F401  (registers 'LN' and its kin in mmengine's root)
 from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import PatchEmbed as HostPatchEmbed
 from mmengine.model import BaseModule
@@ -17,10 +16,9 @@ from mmvisionllama.errors import ArgumentError
 from mmvisionllama.host_internals import is_watched
 from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
+from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import Tables
 from mmvisionllama.registry import MODELS, build_component
-
-MODELS.register_module("RMSNorm", module=nn.RMSNorm)
 
 
 class PatchEmbed(HostPatchEmbed):
@@ -36,11 +34,6 @@ class PatchEmbed(HostPatchEmbed):
         return x if self.norm is None else self.norm(x), squares(img_hw, side)
 
 
-def build_norm(norm_cfg: dict, embed_dims: int) -> nn.Module:
-    """Build ``dict(type='LN' or 'RMSNorm', ...)`` over the last axis."""
-    return build_component(norm_cfg, normalized_shape=embed_dims)
-
-
 @MODELS.register_module()
 class SwiGLU(nn.Module):
     """Gated feed-forward W_down(SiLU(W_gate x) * (W_up x)) of LLaMA.
@@ -49,6 +42,8 @@ class SwiGLU(nn.Module):
         hidden_dims: Width of the gate; None: 2/3 x ``expand`` x ``embed_dims``, up to ``multiple_of``.
         expand: 4 gives the paper's sizes; 16 those of the released MAE encoders (hidden 8192 and 11008).
         bias: Biases on all three; the paper has none, the released MAE encoders do.
+        norm_cfg: Of a norm on what the gate lets through, before the last layer (EVA-02, Sec. 2.1, "sub-LN");
+            None: there is none.
     """
 
     @checked
@@ -60,23 +55,27 @@ class SwiGLU(nn.Module):
         expand: PositiveNumber = 4.0,
         multiple_of: Positive = 256,
         bias: bool = False,
+        norm_cfg: Component | None = None,
     ) -> None:
         super().__init__()
         if hidden_dims is None:
             hidden_dims = -(-int(2 * expand * embed_dims / 3) // multiple_of) * multiple_of
         self.gate = nn.Linear(embed_dims, hidden_dims, bias=bias)
         self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
+        self.norm = None if norm_cfg is None else build_norm(norm_cfg, hidden_dims)
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up, down = self.gate(x), self.up(x), self.down
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and torch.is_grad_enabled():
-            return down(checkpoint(_gated, gate, up, use_reentrant=False, preserve_rng_state=False))
-        if traced or type(down) is not nn.Linear or is_watched(down):
-            return down(_gated(gate, up))
-        bias = None if down.bias is None else down.bias.to(gate.dtype)
-        return _GatedLinear.apply(gate, up, down.weight.to(gate.dtype), bias)
+            hidden = checkpoint(_gated, gate, up, use_reentrant=False, preserve_rng_state=False)
+        elif traced or self.norm is not None or type(down) is not nn.Linear or is_watched(down):
+            hidden = _gated(gate, up)
+        else:
+            bias = None if down.bias is None else down.bias.to(gate.dtype)
+            return _GatedLinear.apply(gate, up, down.weight.to(gate.dtype), bias)
+        return down(hidden if self.norm is None else self.norm(hidden))
 
 
 def _gated(gate: Tensor, up: Tensor) -> Tensor:
@@ -217,13 +216,20 @@ class VisionLLaMABlock(nn.Module):
 
 @MODELS.register_module()
 class LearnedPosEmbed(nn.Module):
-    """A learned table added to the patch tokens, bicubically resized to other grids (Tab. 7, "learnable")."""
+    """A learned table added to the patch tokens, bicubically resized to other grids (Tab. 7, "learnable").
+
+    Args:
+        antialias: Resize as timm does, which smooths what it shrinks.
+    """
 
     after_first_block = False
 
     @checked
-    def __init__(self, embed_dims: Positive, train_hw: tuple[Positive, Positive]) -> None:
+    def __init__(
+        self, embed_dims: Positive, train_hw: tuple[Positive, Positive], *, antialias: bool = False
+    ) -> None:
         super().__init__()
+        self.antialias = antialias
         self.weight = nn.Parameter(torch.empty(1, embed_dims, *train_hw))
         self.reset_parameters()
 
@@ -234,15 +240,18 @@ class LearnedPosEmbed(nn.Module):
         table_1DHW = self.weight
         if not holds(table_1DHW.shape[2] == hw[0]) or not holds(table_1DHW.shape[3] == hw[1]):
             precise = torch.promote_types(table_1DHW.dtype, torch.float32)
-            table_1DHW = F.interpolate(table_1DHW.to(precise), hw, mode="bicubic", align_corners=False)
+            table_1DHW = self._resized(table_1DHW.to(precise), hw)
         return x + table_1DHW.flatten(2).transpose(1, 2).to(x.dtype)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         table = state_dict.get(f"{prefix}weight")
         if table is not None and table.ndim == 4 and table.shape[:2] == self.weight.shape[:2]:
-            resized = F.interpolate(table.float(), self.weight.shape[2:], mode="bicubic", align_corners=False)
+            resized = self._resized(table.float(), self.weight.shape[2:])
             state_dict[f"{prefix}weight"] = resized.to(table.dtype)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _resized(self, table_1DHW: Tensor, hw: Grid) -> Tensor:
+        return F.interpolate(table_1DHW, hw, mode="bicubic", align_corners=False, antialias=self.antialias)
 
 
 @MODELS.register_module()

@@ -16,7 +16,8 @@ from mmvisionllama.models.attention import (
 from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_indices
 from mmvisionllama.models.grids import Grid, grid_positions, squares
 from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
-from mmvisionllama.models.rope import RoPE2D, Tables
+from mmvisionllama.models.rope import RoPE2D
+from mmvisionllama.models.rotary_table import Tables, of_block
 from mmvisionllama.registry import MODELS
 from mmvisionllama.suggestions import check_keys
 
@@ -109,7 +110,8 @@ class PyramidVisionLLaMA(RotaryBackbone):
             patch_embed = PatchEmbed(
                 channels, dims, kernel_size=stride, stride=stride, norm_cfg=dict(type="LN", eps=1e-5)
             )
-            stage = Stage(patch_embed, self._build_rope(dims, heads), self._build_pos_embed(dims, train_hw))
+            rope = self._build_rope(dims, heads, depth)
+            stage = Stage(patch_embed, rope, self._build_pos_embed(dims, train_hw))
             for i in range(depth):
                 attn: RotaryAttention = (
                     SubsampledAttention(dims, heads, ratio, **self.attn_cfg)
@@ -147,7 +149,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
                 x = pos_embed(x, hw)
             tables = stage.tables(hw, train_hw, img.device)
             for j, block in enumerate(stage.blocks):
-                x = self._run(block, x, hw, tables[type(block.attn)])
+                x = self._run(block, x, hw, of_block(tables[type(block.attn)], j))
                 if j == 0 and pos_embed is not None and pos_embed.after_first_block:
                     x = pos_embed(x, hw)
             normed = self.norms[self.norm_names[i]](x) if i in self.norm_names else x
@@ -176,12 +178,14 @@ class PyramidVisionLLaMA(RotaryBackbone):
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Give a parameter's depth and the number of depths, for layer-wise learning-rate decay.
 
-        Blocks count through all stages from 1; a stage's patch embedding and positions have the depth before
-        its first block; output norms, and all else, have the last depth.
+        Blocks, with their learned frequencies, count through all stages from 1; a stage's patch embedding and
+        positions have the depth before its first block; output norms, and all else, have the last depth.
         """
         num_layers = sum(self.depths) + 2
         path = param_name.removeprefix(prefix).split(".")
         if not param_name.startswith(prefix) or path[0] != "stages":
             return num_layers - 1, num_layers
         before = sum(self.depths[: int(path[1])])
+        if path[2] == "rope":
+            return before + int(path[4]) + 1, num_layers
         return before + (int(path[3]) + 1 if path[2] == "blocks" else 0), num_layers

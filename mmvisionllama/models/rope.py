@@ -3,7 +3,7 @@
 A task changes the first step alone: which (column, row) its tokens and keys have.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +11,11 @@ from torch import Tensor, nn
 from mmvisionllama.arguments import Positive, PositiveNumber, Within, checked
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import Grid, grid_positions, rows_and_columns, squares
+from mmvisionllama.models.rope_augment import Draw, draw_coordinates, read_augment
+from mmvisionllama.models.rotary_table import RotaryTable, Tables
 from mmvisionllama.registry import MODELS
 
-
-class RotaryTable(NamedTuple):
-    """Cosine and signed sine of every token's angles, float32, each pair's value written twice.
-
-    Shape (N, 1, R) when heads share it, else (N, A, R), with R rotated channels; a batch axis may precede.
-    """
-
-    cos: Tensor
-    sin: Tensor
-
-
-Tables = tuple[RotaryTable, RotaryTable]  # of the queries, of the keys
+Scale = float | tuple[float, float]  # on both axes, or on columns and on rows
 
 
 # --- 1. positions -----------------------------------------------------------------------------------------
@@ -68,14 +59,19 @@ class RoPE2D(nn.Module):
         ratio: Share of each head's channels that is rotated, in (0, 1]; the rest pass untouched.
         shared: One table for all heads; else one table spans all channels and each head has its slice of
             the frequency range.
+        first: Column and row of the first token; 1 in the Perception Encoders with a class token.
         cls_position: The class token's (column, row); ``raster`` is the grid's index -1: last column, row -1.
+            None: it is not rotated, as in RoPE-ViT, ViT-5, EVA-02 and DINOv3.
         key_positions: Places of sub-sampled keys, see :func:`summary_positions`.
+        augment: ``dict(shift=, jitter=, rescale=)``, any of them: coordinates are moved and scaled at random
+            in training (DINOv3, Sec. 3.2), see :func:`draw_coordinates`.
 
     Raises:
         ValueError: if the rotated width is not a positive multiple of two channels per axis.
     """
 
     axes = 2
+    learned = False
 
     @checked
     def __init__(
@@ -86,8 +82,10 @@ class RoPE2D(nn.Module):
         base: PositiveNumber = 10000.0,
         ratio: Annotated[float, Within("(0, 1]")] = 1.0,
         shared: bool = True,
-        cls_position: Literal["raster"] | tuple[float, float] = "raster",
+        first: float = 0.0,
+        cls_position: Literal["raster"] | tuple[float, float] | None = "raster",
         key_positions: Literal["centre", "released"] = "centre",
+        augment: dict | None = None,
     ) -> None:
         super().__init__()
         self.rotary_dims = round(head_dims * ratio)
@@ -99,13 +97,14 @@ class RoPE2D(nn.Module):
             )
         self.num_heads, self.shared = num_heads, shared
         self.base, self.ratio = base, ratio
-        self.cls_position = cls_position
+        self.first, self.cls_position = first, cls_position
         self.key_positions = key_positions
+        self.augment = read_augment(augment)
 
     def extra_repr(self) -> str:
         return f"base={self.base}, ratio={self.ratio}, shared={self.shared}"
 
-    def scale(self, hw: Grid, train_hw: Grid) -> float:
+    def scale(self, hw: Grid, train_hw: Grid) -> Scale:
         """Give the factor on all positions of a grid, when the model was trained on ``train_hw``."""
         return 1.0
 
@@ -116,36 +115,63 @@ class RoPE2D(nn.Module):
         return torch.stack((torch.full((1,), column, **options), torch.full((1,), row, **options)), dim=-1)
 
     def tables(
-        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: float = 1.0
+        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: Scale = 1.0
     ) -> Tables:
-        """Make the tables of queries and of keys (the queries' own where ``key_M2`` is None)."""
-        query = self.table(query_N2, hw=hw, scale=scale)
-        return query, query if key_M2 is None else self.table(key_M2, hw=hw, scale=scale)
+        """Make the tables of queries and of keys (the queries' own where ``key_M2`` is None).
+
+        In training with ``augment`` each call draws once, for both.
+        """
+        at = dict(hw=hw, scale=scale, drawn=self._draw(query_N2.device))
+        query = self.table(query_N2, **at)
+        return query, query if key_M2 is None else self.table(key_M2, **at)
 
     def window_tables(self, side: int, device: torch.device | None = None) -> Tables:
         """Make the tables inside a window: the same few positions at every image size, so never scaled."""
         return self.tables(grid_positions((side, side), device), hw=(side, side))
 
     def table(
-        self, position_N2: Tensor, *, hw: Grid, scale: float = 1.0, base: float | None = None
+        self,
+        position_N2: Tensor,
+        *,
+        hw: Grid,
+        scale: Scale = 1.0,
+        base: float | None = None,
+        drawn: Draw | None = None,
     ) -> RotaryTable:
         """Make the table of tokens at any positions; ``hw`` is the grid that they lie on."""
-        angle_NAP = self.angles(position_N2 * scale, hw, base or self.base)
+        angle_NAP = self.angles(self.placed(position_N2, scale), hw, base or self.base, drawn)
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-        return RotaryTable(*(_opaque_cos_sin if compiled else _cos_sin)(angle_NAP))
+        opaque = compiled and not self.learned
+        return RotaryTable(*(_opaque_cos_sin if opaque else _cos_sin)(angle_NAP), self.learned)
 
-    def angles(self, position_N2: Tensor, hw: Grid, base: float) -> Tensor:
+    def placed(self, position_N2: Tensor, scale: Scale) -> Tensor:
+        """Count positions from ``first`` on, and scale them."""
+        if self.first:
+            position_N2 = position_N2 + self.first
+        if not isinstance(scale, tuple):
+            return position_N2 * scale
+        column_N, row_N = position_N2.unbind(-1)
+        return torch.stack((column_N * scale[0], row_N * scale[1]), dim=-1)
+
+    def angles(self, position_N2: Tensor, hw: Grid, base: float, drawn: Draw | None = None) -> Tensor:
         """Turn positions into radians, (..., N, 1 or A, P) float32."""
         heads = 1 if self.shared else self.num_heads
         # Not a buffer: `.to(bfloat16)` would round it, and these few numbers cost nothing to make.
         index = torch.arange(heads * self.rotary_dims // (2 * self.axes), device=position_N2.device)
         frequency = float(base) ** (-index.float() / len(index))
-        coordinate = self._coordinates(position_N2.float(), hw)
+        coordinate = self._drawn_coordinates(position_N2, hw, drawn)
         pair = (frequency[:, None] * coordinate[..., None, :]).flatten(-2)
         return pair.unflatten(-1, (heads, self.rotary_dims // 2))
 
+    def _drawn_coordinates(self, position_N2: Tensor, hw: Grid, drawn: Draw | None) -> Tensor:
+        coordinate = self._coordinates(position_N2.float(), hw)
+        return coordinate if drawn is None else (coordinate + drawn.shift) * drawn.factor
+
     def _coordinates(self, position_N2: Tensor, hw: Grid) -> Tensor:
         return position_N2
+
+    def _draw(self, device: torch.device | None) -> Draw | None:
+        return draw_coordinates(self.augment, self.axes, device) if self.training and self.augment else None
 
 
 def _cos_sin(angle_NAP: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,16 +226,14 @@ class NTKRoPE2D(RoPE2D):
         self.alpha, self.queries_only = alpha, queries_only
 
     def tables(
-        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: float = 1.0
+        self, query_N2: Tensor, key_M2: Tensor | None = None, *, hw: Grid, scale: Scale = 1.0
     ) -> Tables:
-        enlarged = self.base * self.alpha
-        query = self.table(query_N2, hw=hw, scale=scale, base=enlarged)
+        enlarged, at = self.base * self.alpha, dict(hw=hw, scale=scale, drawn=self._draw(query_N2.device))
+        query = self.table(query_N2, base=enlarged, **at)
         if key_M2 is None and not self.queries_only:
             return query, query
         key_M2 = query_N2 if key_M2 is None else key_M2
-        return query, self.table(
-            key_M2, hw=hw, scale=scale, base=self.base if self.queries_only else enlarged
-        )
+        return query, self.table(key_M2, base=self.base if self.queries_only else enlarged, **at)
 
     def window_tables(self, side: int, device: torch.device | None = None) -> Tables:
         return super().tables(grid_positions((side, side), device), hw=(side, side))
@@ -223,7 +247,8 @@ class AS2DRoPE(RoPE2D):
         anchor: Side of the training grid in tokens. None: the grid of the stage at the model's ``img_size``,
             so that the factor is 1 there. The release has 14 at every stage.
         scale_side: ``longer``: anchor over the longer side, so that no coordinate leaves the range seen in
-            training. ``rows``: anchor over the rows, as the release does.
+            training. ``rows``: anchor over the rows, as the release does. ``each``: over each side, which
+            stretches the axes differently on oblong maps (EVA-02, Perception Encoder, ViT-5).
     """
 
     @checked
@@ -233,15 +258,18 @@ class AS2DRoPE(RoPE2D):
         num_heads: Positive,
         *,
         anchor: PositiveNumber | None = None,
-        scale_side: Literal["longer", "rows"] = "longer",
+        scale_side: Literal["longer", "rows", "each"] = "longer",
         **kwargs: object,
     ) -> None:
         super().__init__(head_dims, num_heads, **kwargs)
         self.anchor, self.scale_side = anchor, scale_side
 
-    def scale(self, hw: Grid, train_hw: Grid) -> float:
+    def scale(self, hw: Grid, train_hw: Grid) -> Scale:
         if self.scale_side == "rows":
             return (self.anchor or train_hw[0]) / hw[0]
+        if self.scale_side == "each":
+            rows, cols = (self.anchor,) * 2 if self.anchor else train_hw
+            return cols / hw[1], rows / hw[0]
         longer = torch.sym_max if torch.compiler.is_compiling() else max
         return (self.anchor or max(train_hw)) / longer(*hw)
 
@@ -267,7 +295,8 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable, heads: int | None = None) -
         raise ValueError(f"the rotary table covers {tokens} tokens, queries or keys have {x_BNAK.shape[-3]}")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     heads = x_BNAK.shape[-2] if heads is None else heads
-    return (_rotate if traced else _Rotation.apply)(x_BNAK, *table, heads)
+    rotate = _rotate if traced or table.learned else _Rotation.apply
+    return rotate(x_BNAK, table.cos, table.sin, heads)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The plain VisionLLaMA backbone: classifier features, dense maps, windowed blocks."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,8 +18,9 @@ from mmvisionllama.models.attention import (
 from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_indices
 from mmvisionllama.models.grids import Grid, grid_positions, squares
 from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
-from mmvisionllama.models.rope import Tables
-from mmvisionllama.registry import MODELS
+from mmvisionllama.models.registers import Registers, read_registers
+from mmvisionllama.models.rotary_table import Tables, of_block, still_rows, with_rows
+from mmvisionllama.registry import MODELS, build_component
 from mmvisionllama.suggestions import check_keys
 
 # S, B and L: VisionLLaMA, Tab. 17. Huge has ViT-H's sizes. Tiny is ours, for demonstrations and tests.
@@ -39,15 +41,19 @@ class VisionLLaMA(RotaryBackbone):
         arch: A name of ``ARCHS``, or a dict with the same keys.
         patch_size: Side of a patch in pixels.
         out_type: ``cls_token`` or ``avg_featmap``: (B, D); ``featmap``: (B, D, H, W); ``raw``: (B, N, D), the
-            class token first.
-        out_norm: ``shared``: one norm on every output, after pooling; ``each``: a norm for every output;
-            ``last``: one norm, on the last block's output alone; ``both``: ``last`` before pooling and, on
-            every output, ``shared`` after it, as mmpretrain's ViT; ``none``. None: ``none`` for ``featmap``,
-            else ``shared``.
+            class token first; or a component that pools all tokens to (B, D), ``dict(type="AttentionPool")``.
+        out_norm: ``shared``: one norm on every output, after pooling; ``tokens``: the same before it;
+            ``each``: a norm for every output; ``last``: one norm, on the last block's output alone; ``both``:
+            ``last`` before pooling and, on every output, ``shared`` after it, as mmpretrain's ViT; ``none``.
+            None: ``none`` for ``featmap``, else ``shared``.
         with_cls_token: None: only where ``out_type`` is ``cls_token``.
+        registers: ``dict(count=4, rope=dict(type="RoPE2D", base=100))``: :class:`Registers`, which blocks
+            see and no output has, except by pooling with attention. Without ``rope`` they are not rotated.
+        pre_norm: A norm on all tokens before the first block, and no bias of the patches (CLIP, PE).
         window: ``dict(size=14, global_blocks=(2, 5, 8, 11), mask_padding=True)``: all other blocks attend in
             windows, as in ViTDet. With ``global_attn=dict(ratio=4, summary="depthwise")`` the global ones
-            attend to summaries (:class:`SubsampledAttention`). None: every block is global.
+            attend to summaries (:class:`SubsampledAttention`). None: every block is global. A class token,
+            which must not be rotated then, and registers are seen by every window, and see all of them.
         norm_cfg: ``LN`` or ``RMSNorm``.
         drop_path_schedule: ``constant`` over the blocks (DeiT-III), or ``linear`` from 0.
         kwargs: See :class:`RotaryBackbone`.
@@ -64,9 +70,11 @@ class VisionLLaMA(RotaryBackbone):
         arch: str | dict = "base",
         *,
         patch_size: Positive = 16,
-        out_type: Literal["cls_token", "avg_featmap", "featmap", "raw"] = "cls_token",
-        out_norm: Literal["shared", "each", "last", "both", "none"] | None = None,
+        out_type: Literal["cls_token", "avg_featmap", "featmap", "raw"] | Component = "cls_token",
+        out_norm: Literal["shared", "tokens", "each", "last", "both", "none"] | None = None,
         with_cls_token: bool | None = None,
+        registers: dict | None = None,
+        pre_norm: bool = False,
         window: dict | None = None,
         norm_cfg: Component = dict(type="LN", eps=1e-6),  # noqa: B006  (read only)
         drop_path_schedule: Literal["constant", "linear"] = "constant",
@@ -84,15 +92,18 @@ class VisionLLaMA(RotaryBackbone):
             raise ArgumentError("out_type 'cls_token' contradicts with_cls_token=False")
 
         self._check_img_size(patch_size)
-        self.rope = self._build_rope(self.embed_dims, num_heads)
-        self.patch_embed = PatchEmbed(
-            self.in_channels, self.embed_dims, kernel_size=patch_size, stride=patch_size
-        )
+        self.rope = self._build_rope(self.embed_dims, num_heads, self.num_layers)
+        patch = dict(kernel_size=patch_size, stride=patch_size, bias=not pre_norm)
+        self.patch_embed = PatchEmbed(self.in_channels, self.embed_dims, **patch)
         self.train_hw: Grid = squares(self.img_hw, patch_size)
         self.pos_embed = self._build_pos_embed(self.embed_dims, self.train_hw)
         if self.with_cls_token:
             self.cls_token = nn.Parameter(torch.empty(1, 1, self.embed_dims))
             self.reset_parameters()
+        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads)
+        given = read_registers(registers)
+        self.registers = given and Registers(self.embed_dims, **given, patch_rope=self.rope, heads=heads)
+        self.pre_norm = build_norm(norm_cfg, self.embed_dims) if pre_norm else None
 
         self.window = self._read_window(window)
         self.blocks = nn.ModuleList()
@@ -106,6 +117,8 @@ class VisionLLaMA(RotaryBackbone):
         self.norms = nn.ModuleDict(
             {name: build_norm(norm_cfg, self.embed_dims) for name in self._norm_names()}
         )
+        pool = None if isinstance(out_type, str) else out_type
+        self.pool = pool and build_component(pool, embed_dims=self.embed_dims)
         self._freeze()
 
     def reset_parameters(self) -> None:
@@ -119,8 +132,11 @@ class VisionLLaMA(RotaryBackbone):
         check_keys("window", window, ("size", "global_blocks", "mask_padding", "global_attn"))
         check("window.size", window.get("size"), Positive)
         check("window.mask_padding", window.get("mask_padding", True), bool)
-        if self.with_cls_token:
-            raise ArgumentError(f"window needs a model without class token, got window={window}")
+        if self._cls_is_rotated:
+            raise ArgumentError(
+                "window needs a model without class token, or with one that is not rotated "
+                f"(rope.cls_position=None), got window={window}"
+            )
         summary = check("window.global_attn", window.get("global_attn"), dict | None)
         check_keys("window.global_attn", summary or {}, ("ratio", "summary"))
         chosen = check("window.global_blocks", window.get("global_blocks", ()), int | Sequence[int])
@@ -132,31 +148,47 @@ class VisionLLaMA(RotaryBackbone):
             return RotaryAttention, {}
         if index not in self.window["global_blocks"]:
             size, masked = self.window["size"], self.window.get("mask_padding", True)
-            return WindowAttention, dict(window_size=size, mask_padding=masked)
+            window = dict(window_size=size, mask_padding=masked)
+            return WindowAttention, window | dict(extra_tokens=self.extra_tokens)
         summary = self.window.get("global_attn")
-        return (SubsampledAttention, summary) if summary else (RotaryAttention, {})
+        if summary:
+            return SubsampledAttention, summary | dict(extra_tokens=self.extra_tokens)
+        return RotaryAttention, {}
+
+    @property
+    def extra_tokens(self) -> int:
+        """How many tokens precede the patches: the class token, then the registers."""
+        return int(self.with_cls_token) + len(self.registers or ())
+
+    @property
+    def _cls_is_rotated(self) -> bool:
+        return self.with_cls_token and self.rope is not None and self.rope.cls_position is not None
 
     def _norm_names(self) -> list[str]:
-        single = {"shared": ["all"], "last": ["all"], "both": ["last", "all"], "none": []}
+        single = {"shared": ["all"], "tokens": ["all"], "last": ["all"], "both": ["last", "all"], "none": []}
         return single.get(self.out_norm, [str(i) for i in self.out_indices])
 
     def _norm_of(self, index: int) -> nn.Module:
         if self.out_norm == "each":
             return self.norms[str(index)]
         last = index == self.num_layers - 1
-        applies = self.out_norm in ("shared", "both") or (self.out_norm == "last" and last)
+        applies = self.out_norm in ("shared", "tokens", "both") or (self.out_norm == "last" and last)
         return self.norms["all"] if applies else nn.Identity()
 
     def forward(self, img: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, img_h, img_w) to one output per entry of ``out_indices``."""
         x, hw = self._embed(img)
         late = self.pos_embed is not None and self.pos_embed.after_first_block
+        if self.registers is not None:
+            x = self.registers(x)
         if self.with_cls_token:
             x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
+        if self.pre_norm is not None:
+            x = self.pre_norm(x).to(x.dtype)
         tables = self._tables(hw, img.device)
         outs = []
         for i, block in enumerate(self._run_blocks):
-            x = self._run(block, x, hw, tables[type(block.attn)])
+            x = self._run(block, x, hw, of_block(tables[type(block.attn)], i))
             if i == 0 and late:
                 extra, tokens = x.split((x.shape[1] - hw[0] * hw[1], hw[0] * hw[1]), dim=1)
                 x = torch.cat((extra, self.pos_embed(tokens, hw)), dim=1)
@@ -177,17 +209,35 @@ class VisionLLaMA(RotaryBackbone):
 
     def _tables(self, hw: Grid, device: torch.device) -> dict[type, Tables | None]:
         position_N2 = grid_positions(hw, device)
-        if self.with_cls_token and self.rope is not None:
+        if self._cls_is_rotated:
             position_N2 = torch.cat((self.rope.class_token(hw, device), position_N2))
         attentions = (block.attn for block in self._run_blocks)
-        return rotary_tables(self.rope, attentions, position_N2, hw, self.train_hw)
+        tables = rotary_tables(self.rope, attentions, position_N2, hw, self.train_hw)
+        return {kind: self._with_extra_rows(x, device) for kind, x in tables.items()}
+
+    def _with_extra_rows(self, tables: Tables | None, device: torch.device) -> Tables | None:
+        """Insert the rotary rows of registers, and of a class token that is not rotated."""
+        if tables is None:
+            return None
+        width = tables[0].cos.shape[-1]
+        if self.registers is not None:
+            tables = with_rows(tables, self.registers.rows(width, device), int(self._cls_is_rotated))
+        if self.with_cls_token and not self._cls_is_rotated:
+            tables = with_rows(tables, still_rows(1, width, device), 0)
+        return tables
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
         if self.out_norm == "both" and index == self.num_layers - 1:
             x = self.norms["last"](x)
-        norm, tokens = self._norm_of(index), x[:, int(self.with_cls_token) :]
+        norm = self._norm_of(index)
+        if self.out_norm == "tokens":
+            x, norm = norm(x), nn.Identity()
+        if self.pool is not None:
+            return norm(self.pool(x))
+        tokens = x[:, self.extra_tokens :]
         if self.out_type == "raw":
-            return norm(x)
+            own = x[:, : int(self.with_cls_token)]
+            return norm(x if self.registers is None else torch.cat((own, tokens), dim=1))
         if self.out_type == "cls_token":
             return norm(x[:, 0])
         if self.out_type == "avg_featmap":
@@ -198,19 +248,29 @@ class VisionLLaMA(RotaryBackbone):
         late = self.num_layers - 1 not in self.out_indices and {"last": "all", "both": "last"}.get(
             self.out_norm
         )
-        return [*self.blocks[self.out_indices[-1] + 1 :], *([self.norms[late]] if late else [])]
+        run = self.out_indices[-1] + 1
+        return [*self.blocks[run:], *self._frequencies[run:], *([self.norms[late]] if late else [])]
+
+    @property
+    def _frequencies(self) -> list[nn.Parameter]:
+        """Learned rotary frequencies, those of a block each."""
+        return list(self.rope.frequencies) if self.rope is not None and self.rope.learned else []
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
-        stem = [self.patch_embed, self.pos_embed, self.cls_token if self.with_cls_token else None]
-        return [stem, *([block] for block in self.blocks), [self.norms]]
+        tokens = [self.cls_token if self.with_cls_token else None, self.registers]
+        stem = [self.patch_embed, self.pos_embed, *tokens, self.pre_norm]
+        learned = zip_longest(self.blocks, self._frequencies)
+        return [stem, *map(list, learned), [self.norms, self.pool]]
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Give a parameter's depth and the number of depths, for layer-wise learning-rate decay.
 
-        Patches, class token and positions have depth 0, block i has i + 1, all else the last.
+        Patches, class token, registers and positions have depth 0, block i, with its learned frequencies,
+        has i + 1, all else the last.
         """
         num_layers = self.num_layers + 2
-        head, _, rest = param_name.removeprefix(prefix).partition(".")
-        if not param_name.startswith(prefix) or head.startswith("norm"):
+        head, *rest = param_name.removeprefix(prefix).split(".")
+        if not param_name.startswith(prefix) or head.startswith("norm") or head == "pool":
             return num_layers - 1, num_layers
-        return (int(rest.partition(".")[0]) + 1 if head == "blocks" else 0), num_layers
+        block = {"blocks": 0, "rope": 1}.get(head)
+        return (0 if block is None else int(rest[block]) + 1), num_layers

@@ -31,6 +31,12 @@ CLASSIFIERS = {
     "deit3_in1k": (1e-5, 0.1, 0.2, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
     "deit3_large_in1k_pre160": (3e-3, 0.02, 0.45, "constant", 1e-4, 800, 2048, 160, 160, 1.0, True),
     "deit3_large_in1k": (1e-5, 0.1, 0.45, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "vit5_small_in1k_pre224": (4e-3, 0.05, 0.05, "constant", 1e-4, 800, 2048, 224, 224, 1.0, True),
+    "vit5_small_in1k": (1e-5, 0.1, 0.05, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "vit5_in1k_pre192": (3e-3, 0.05, 0.2, "constant", 1e-4, 800, 2048, 192, 192, 1.0, True),
+    "vit5_in1k": (1e-5, 0.1, 0.25, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
+    "vit5_large_in1k_pre192": (3e-3, 0.05, 0.35, "constant", 1e-4, 400, 2048, 192, 192, 1.0, True),
+    "vit5_large_in1k": (1e-5, 0.1, 0.5, "constant", 1e-4, 20, 512, 224, 224, 1.0, False),
     "pyramid_visionllama_small_in1k": (1e-3, 0.05, 0.2, "linear", None, 300, 1024, 224, 224, 0.875, True),
     "pyramid_visionllama_in1k": (1e-3, 0.05, 0.3, "linear", None, 300, 1024, 224, 224, 0.875, True),
     "pyramid_visionllama_large_in1k": (1e-3, 0.05, 0.5, "linear", None, 300, 1024, 224, 224, 0.875, True),
@@ -90,7 +96,7 @@ def test_what_is_called_deit3_has_the_parts_of_deit_iii(name: str) -> None:
     assert backbone.get("out_type", "cls_token") == ("avg_featmap" if "_gap" in name else "cls_token")
 
 
-# Millions, with the head of 1,000 classes: DeiT III's own table; mmpretrain's for Swin and Twins.
+# Millions, with the head of 1,000 classes: DeiT III's own table; ViT-5's; mmpretrain's for Swin and Twins.
 SIZES = {
     "deit3_small_in1k": 22.06,
     "deit3_in1k": 86.59,
@@ -103,6 +109,9 @@ SIZES = {
     "twins_svt_large_in1k": 99.27,
     "vit_small_in1k": 22.05,
     "visionllama_in1k": 86.39,
+    "vit5_small_in1k": 22.04,
+    "vit5_in1k": 86.54,
+    "vit5_large_in1k": 304.26,
     "pyramid_visionllama_small_in1k": 25.89,
 }
 
@@ -150,6 +159,7 @@ def test_probes_train_the_last_layer_alone(built: tuple[Config, nn.Module]) -> N
 WITHOUT_ERASING = {
     *("visionllama_in1k", "visionllama_in1k_released", "visionllama_in1k_gap"),
     *("deit3_in1k", "deit3_large_in1k", "deit3_large_in1k_gap"),
+    *("vit5_small_in1k", "vit5_in1k", "vit5_large_in1k"),
 }
 CLASSIFYING = [name for name in NAMES if name.startswith(("configs/cls/", "configs/ablation/"))]
 
@@ -185,7 +195,7 @@ def test_second_stages_train_at_a_position_scale_of_one(built: tuple[Config, nn.
     side = cfg.train_dataloader.dataset.pipeline[0].scale // 16
     assert side == 14
     if model.backbone.rope is not None:
-        assert model.backbone.rope.scale((side, side), model.backbone.train_hw) == 1
+        assert model.backbone.rope.scale((side, side), model.backbone.train_hw) in (1, (1, 1))
 
 
 @pytest.mark.parametrize(("size", "anchor"), [("", 12), ("large_", 10)])

@@ -13,7 +13,7 @@ from mmvisionllama.checkpoint.names import TINY, tiny_models
 from mmvisionllama.checkpoint.released import RELEASED
 from mmvisionllama.files import sha256_of
 from mmvisionllama.inference.published_files import LOG
-from mmvisionllama.inference.zoo import rows_in, with_table
+from mmvisionllama.inference.zoo import rows_in, table_of_public, with_table
 from tests.docs.documents import DOCS, NOTEBOOKS, TUTORIALS, source_hash
 from tests.house import ROOT
 
@@ -53,6 +53,10 @@ def test_the_table_of_the_zoo_is_that_of_its_file_and_of_the_released_weights() 
         assert f"| {release.published} | published by the authors |" in row
         assert release.config in row
         assert (ROOT / release.config).is_file()
+
+
+def test_the_zoo_lists_public_weights_of_other_rotary_transformers() -> None:
+    assert table_of_public() in (DOCS / "zoo.md").read_text()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)

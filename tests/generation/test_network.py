@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmvisionllama.errors import ArgumentError
 from mmvisionllama.generation import DiT
 from tests.generation.networks import ARCH, SMALL, noisy, randomised, small_network
 
@@ -62,6 +63,17 @@ def test_a_component_takes_the_place_of_llamas_and_leaves_the_others() -> None:
     own, given = DiT(**SMALL), DiT(**SMALL, block=dict(pos_embed=dict(type="SinCosPosEmbed")))
     assert given.pos_embed is not None and own.pos_embed is None
     assert repr(given.rope) == repr(own.rope) and repr(given.blocks) == repr(own.blocks)
+
+
+def test_options_of_attention_and_learned_frequencies_reach_every_block() -> None:
+    attn = dict(qk_norm=dict(type="RMSNorm", eps=1e-6), qkv_bias="qv")
+    network = small_network(block=dict(attn=attn, rope=dict(type="MixedRoPE2D")))
+    network(*noisy()).square().sum().backward()
+    names = [f"blocks.{i}.attn.{x}" for i in (0, 1) for x in ("q_norm.weight", "qkv.v_bias")]
+    for name in (*names, "rope.frequencies.0", "rope.frequencies.1"):
+        assert network.get_parameter(name).grad.any(), name
+    with pytest.raises(ArgumentError, match=r"block\.attn does not take 'qk_norms'"):
+        small_network(block=dict(attn=dict(qk_norms=None)))
 
 
 @every_block

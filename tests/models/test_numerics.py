@@ -43,7 +43,9 @@ def test_bfloat16_weights_give_bfloat16_outputs_close_to_float32(
 def test_rotary_tables_stay_float32_after_conversion(build: Callable[..., RotaryBackbone]) -> None:
     model = build().to(torch.bfloat16)
     tables = model._tables((4, 4), None) if build is plain else model.stages[2].tables((4, 4), (4, 4), None)
-    assert all(part.dtype == torch.float32 for pair in tables.values() for table in pair for part in table)
+    assert all(
+        part.dtype == torch.float32 for pair in tables.values() for table in pair for part in table[:2]
+    )
 
 
 @both

@@ -177,7 +177,7 @@ def test_rotation_computes_in_float32_and_returns_the_input_dtype(dtype: torch.d
 
 def test_the_gradient_of_a_rotation_is_the_inverse_rotation() -> None:
     table, x_BNAK = table_and_input(torch.float64)
-    table = RotaryTable(*(part[:4].double() for part in table))
+    table = RotaryTable(*(part[:4].double() for part in table[:2]))
     x_BNAK = x_BNAK[:1, :4].requires_grad_()
     weights = torch.randn(x_BNAK.shape, dtype=torch.float64)
     (grad,) = torch.autograd.grad((rotate_pairs(x_BNAK, table) * weights).sum(), x_BNAK)
@@ -200,13 +200,17 @@ def test_a_rotated_width_that_pairs_do_not_fill_is_an_error(head_dims: int, rati
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        (AS2DRoPE, dict(scale_side="columns"), "scale_side takes 'longer' or 'rows', got 'columns'"),
+        (
+            AS2DRoPE,
+            dict(scale_side="columns"),
+            "scale_side takes 'longer' or 'rows' or 'each', got 'columns'",
+        ),
         (AS2DRoPE, dict(anchor=-1), r"anchor takes a number in \(0, inf\) or None, got -1"),
         (RoPE2D, dict(key_positions="center"), "key_positions takes 'centre' or 'released', got"),
         (
             RoPE2D,
             dict(cls_position="origin"),
-            "cls_position takes 'raster' or a list of 2 items, each a number, got",
+            "cls_position takes 'raster' or a list of 2 items, each a number or None, got",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmvisionllama.checkpoint.matching import compare, shapes_of
 from mmvisionllama.checkpoint.released.families import FAMILIES, backbone_config
+from mmvisionllama.checkpoint.released.head_channels import reordered
 from mmvisionllama.checkpoint.released.parts import (
     GENERATOR_PARTS,
     GENERATORS,
@@ -19,8 +20,9 @@ from mmvisionllama.checkpoint.released.parts import (
     assemble,
     part_config,
 )
-from mmvisionllama.checkpoint.released.shapes import Shapes
+from mmvisionllama.checkpoint.released.shapes import PLAIN_ARCHS, Shapes
 from mmvisionllama.errors import CheckpointError
+from mmvisionllama.models.backbone import resolve_arch
 from mmvisionllama.registry import MODELS
 from mmvisionllama.signatures import accepted_arguments
 from mmvisionllama.suggestions import did_you_mean, refusal, shortened
@@ -52,12 +54,19 @@ class Converted:
     family: str
 
 
-def convert_released(checkpoint: Mapping[str, Any], family: str | None = None, **known: Any) -> Converted:
+def convert_released(
+    checkpoint: Mapping[str, Any],
+    family: str | None = None,
+    *,
+    accept_license: str | None = None,
+    **known: Any,
+) -> Converted:
     """Convert weights of the released code; sizes are read off names and shapes.
 
     Args:
         checkpoint: A state dict, also on the meta device, or what a training saved around it.
         family: A name of ``FAMILIES``; None: found by the names.
+        accept_license: The name of a licence that weights of some families need; the error has its terms.
         known: What weights do not tell, under the names that the model has for it: arguments of the backbone
             (``rope=dict(type="AS2DRoPE")``, ``window=...``), ``num_heads``, or options of a part, such as
             ``neck=dict(decoder_num_heads=8)``, ``head=None`` to leave it out, and for parts that are not
@@ -65,13 +74,18 @@ def convert_released(checkpoint: Mapping[str, Any], family: str | None = None, *
 
     Raises:
         CheckpointError: for weights of another project, or any that are missing, surplus or of an unexpected
-            shape, listing both sides; for an unknown family or argument.
+            shape, listing both sides; for an unknown family or argument, or a licence that is not accepted.
     """
-    return convert(checkpoint, family, known)
+    return convert(checkpoint, family, known, accept_license=accept_license)
 
 
 def convert(
-    checkpoint: Mapping[str, Any], family: str | None, known: dict[str, Any], part: str | None = None
+    checkpoint: Mapping[str, Any],
+    family: str | None,
+    known: dict[str, Any],
+    part: str | None = None,
+    *,
+    accept_license: str | None = None,
 ) -> Converted:
     """Convert as :func:`convert_released` does, the weights below ``part`` (see :func:`find_weights`)."""
     weights, report = find_weights(checkpoint, part)
@@ -81,6 +95,7 @@ def convert(
     known = hints | known
     _check_arguments(family, known, {*parts, "head"} if family == "mae" else parts)
     _require_names(family, weights)
+    _require_licence(family, accept_license)
     backbone, unused = _rename(family, parts["backbone"])
     report |= {key if key in weights else f"backbone.{key}": reason for key, reason in unused.items()}
     cfgs = {}
@@ -92,6 +107,9 @@ def convert(
     shapes = Shapes(shapes_of(parts["backbone"] | backbone))
     own = {key: value for key, value in known.items() if key not in (*PARTS, *GENERATOR_PARTS)}
     model, inner = assemble(family, backbone_config(family, shapes, own), cfgs, shapes, known)
+    if channels := FAMILIES[family].channels:
+        heads = resolve_arch(model.get("backbone", model)["arch"], PLAIN_ARCHS)["num_heads"]
+        backbone = reordered(backbone, channels, heads)
     renamed = {f"{inner}{key}": x for key, x in backbone.items()}
     renamed |= {f"{name}.{key}": x for name in cfgs for key, x in parts[name].items()}
     model = copy.deepcopy(model)  # parts of it are constants
@@ -153,7 +171,8 @@ def _split(weights: Weights) -> dict[str, Weights]:
 def family_of(weights: Mapping[str, Any]) -> str | None:
     """Return the family whose names these weights have, if one has."""
     names = _names(weights)
-    return next((name for name, family in FAMILIES.items() if family.fits(names)), None)
+    found = (name for name, family in FAMILIES.items() if not family.asked and family.fits(names))
+    return next(found, None)
 
 
 def _names(weights: Mapping[str, Any]) -> set[str]:
@@ -163,13 +182,22 @@ def _names(weights: Mapping[str, Any]) -> set[str]:
 
 def _require_names(family: str | None, weights: Weights) -> None:
     families = [family] if family else list(FAMILIES)
-    if family and _names(weights).issuperset(FAMILIES[family].has):
+    if family and FAMILIES[family].has_needed(_names(weights)):
         return
     wanted = "\n".join(f"  {name}: {', '.join(FAMILIES[name].has)}" for name in families)
     raise CheckpointError(
         f"these are no released weights of {family or 'VisionLLaMA'!r}. The checkpoint has\n"
         f"  {_listed(weights)}\nbut expected are\n{wanted}"
     )
+
+
+def _require_licence(family: str, accepted: str | None) -> None:
+    licence = FAMILIES[family].licence
+    if licence is not None and accepted != licence.name:
+        raise CheckpointError(
+            f"{licence.terms}\nIf you accept it, convert with --accept-license {licence.name} "
+            f"(in Python, accept_license={licence.name!r}); got {accepted!r}"
+        )
 
 
 def _check_arguments(family: str | None, known: Mapping[str, Any], parts: Collection[str]) -> None:
@@ -193,14 +221,16 @@ def _check_arguments(family: str | None, known: Mapping[str, Any], parts: Collec
 
 def _rename(family: str, weights: Weights) -> tuple[Weights, dict[str, str]]:
     """Return the backbone's weights by our names, and the unused ones with the reason."""
-    renamed, unused = {}, FAMILIES[family].unused
+    renamed, unused = {}, {}
     for name, x in weights.items():
-        if name in unused:
+        left_out = FAMILIES[family].unused.items()
+        if reason := next((reason for pattern, reason in left_out if re.fullmatch(pattern, name)), None):
+            unused[name] = reason
             continue
         for pattern, ours in FAMILIES[family].renames:
             name = re.sub(pattern, ours, name)
         renamed[name] = x
-    return renamed, {name: reason for name, reason in unused.items() if name in weights}
+    return FAMILIES[family].prepare(renamed), unused
 
 
 def _fit_to_model(model: dict[str, Any], weights: Weights, family: str) -> Weights:

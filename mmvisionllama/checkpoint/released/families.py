@@ -1,19 +1,12 @@
 """Table of the kinds of released checkpoints: how to recognise, rename and configure each."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
+from mmvisionllama.checkpoint.released.family import Family, Renames
 from mmvisionllama.checkpoint.released.quirks import quirks_of
-from mmvisionllama.checkpoint.released.shapes import (
-    DENSE_TASKS,
-    Shapes,
-    dit_sizes,
-    plain_sizes,
-    pyramid_sizes,
-)
-
-Renames = tuple[tuple[str, str], ...]
+from mmvisionllama.checkpoint.released.rotary_family import ROTARY_FAMILY
+from mmvisionllama.checkpoint.released.shapes import DENSE_TASKS, Shapes, dit_sizes, pyramid_sizes
 
 _DEIT_BLOCK: Renames = (
     (r"\.gamma_", ".gamma"),
@@ -49,36 +42,6 @@ _DIT: Renames = (
 _NEVER_ADDED = "a table of positions that the released code never adds"
 
 
-@dataclass(frozen=True)
-class Family:
-    """One kind of released checkpoint.
-
-    Attributes:
-        about: What was published in it.
-        has: Names, of the backbone unless they begin with another part, that all checkpoints of it have.
-        lacks: Names that none has.
-        type: The backbone of ours.
-        renames: Patterns of its names and what takes their place, applied in this order.
-        sizes: Reads the sizes, given the shapes by our names and what the caller knows.
-        task: Arguments that follow from what the checkpoint is for.
-        rope: The kind of positions unless the caller knows another.
-        unused: Names that are left out, and why.
-    """
-
-    about: str
-    has: tuple[str, ...]
-    renames: Renames
-    task: Callable[[Shapes], dict[str, Any]]
-    type: str = "mmvisionllama.VisionLLaMA"
-    sizes: Callable[[Shapes, Mapping[str, Any]], dict[str, Any]] = plain_sizes
-    lacks: tuple[str, ...] = ()
-    rope: str | None = "RoPE2D"
-    unused: Mapping[str, str] = field(default_factory=dict)
-
-    def fits(self, names: set[str]) -> bool:
-        return names.issuperset(self.has) and names.isdisjoint(self.lacks)
-
-
 def _classifier(shapes: Shapes) -> dict[str, Any]:
     return dict(out_type="cls_token" if "cls_token" in shapes else "avg_featmap", img_size=224)
 
@@ -101,9 +64,10 @@ def _image_size(shapes: Shapes, side: int) -> dict[str, Any]:
     return dict(img_size=side * shapes.of("patch_embed.projection.weight", 4)[-1])
 
 
-def _denoiser(about: str) -> Family:
+def _denoiser(about: str, asked: bool = True) -> Family:
     return Family(
         about=about,
+        asked=asked,
         has=("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "final_layer.linear.weight"),
         type="mmvisionllama.DiT",
         renames=_DIT,
@@ -172,9 +136,12 @@ FAMILIES = {
         task=_dense_mae,
         unused={"pos_embed": _NEVER_ADDED},
     ),
-    "denoiser": _denoiser("a network of DiT or SiT, LLaMA's or ViT's, without what it is trained for"),
+    "denoiser": _denoiser(
+        "a network of DiT or SiT, LLaMA's or ViT's, without what it is trained for", asked=False
+    ),
     "dit": _denoiser("DiT-LLaMA and DiT, to be asked for: their weights have the names of SiT's"),
     "sit": _denoiser("SiT-LLaMA and SiT, to be asked for: their weights have the names of DiT's"),
+    **ROTARY_FAMILY,
 }
 
 

@@ -26,6 +26,7 @@ def convert_file(
     family: str | None = None,
     part: str | None = None,
     force: bool = False,
+    accept_license: str | None = None,
     known: dict[str, Any] | None = None,
 ) -> Converted:
     """Convert a released checkpoint into ``target``, a file that every config can load or start from.
@@ -35,7 +36,7 @@ def convert_file(
 
     Args:
         source: A file or an ``http(s)`` address; no code in it runs.
-        family: See :func:`convert_released`, also for ``known``.
+        family: See :func:`convert_released`, also for ``accept_license`` and ``known``.
         part: The key below which the weights lie, e.g. ``model`` for those without moving average.
         force: Overwrite ``target``.
 
@@ -46,7 +47,7 @@ def convert_file(
     file = local_file(source)
     if target.exists() and target.samefile(file):
         raise CheckpointError(f"{target} is the source itself: give another target")
-    converted = convert(read_checkpoint(file), family, known or {}, part)
+    converted = convert(read_checkpoint(file), family, known or {}, part, accept_license=accept_license)
     facts = dict(
         family=converted.family,
         model=converted.model,

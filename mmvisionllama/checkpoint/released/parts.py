@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from mmvisionllama.checkpoint.matching import shapes_of
-from mmvisionllama.checkpoint.released.families import merge, with_quirk
+from mmvisionllama.checkpoint.released.families import FAMILIES, merge, with_quirk
 from mmvisionllama.checkpoint.released.quirks import quirks_of
 from mmvisionllama.checkpoint.released.shapes import Shapes
 from mmvisionllama.errors import CheckpointError
@@ -42,7 +42,6 @@ GENERATORS = {
     ),
 }
 GENERATOR_PARTS = tuple(GENERATORS["dit"])
-_IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
 
 
 def part_config(
@@ -87,6 +86,7 @@ def assemble(
 
     Returns: The config of the whole model, and what the names of the backbone's weights begin with in it.
     """
+    pixels = dict(FAMILIES[family].pixels, to_rgb=True)
     if family in GENERATORS:
         model = merge(GENERATORS[family], {key: known[key] for key in GENERATOR_PARTS if key in known})
         for option in quirks_of(family, shapes):
@@ -104,7 +104,7 @@ def assemble(
             backbone=backbone,
             neck=parts["neck"],
             head=merge(head, known.get("head") or {}),
-            data_preprocessor=dict(type="mmpretrain.SelfSupDataPreprocessor", **_IMAGENET),
+            data_preprocessor=dict(type="mmpretrain.SelfSupDataPreprocessor", **pixels),
         )
         return model, "backbone."
     if not parts:
@@ -115,7 +115,7 @@ def assemble(
     if host == PARTS["head"]:
         classes = parts["head"]["num_classes"] if "head" in parts else None
         model["data_preprocessor"] = dict(
-            type="mmpretrain.ClsDataPreprocessor", num_classes=classes, **_IMAGENET
+            type="mmpretrain.ClsDataPreprocessor", num_classes=classes, **pixels
         )
     return model, "backbone."
 

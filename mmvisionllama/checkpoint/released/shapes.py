@@ -59,13 +59,13 @@ def plain_sizes(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
     """Read the sizes of a plain backbone off its weights, by our names."""
     width, channels, patch, _ = shapes.of("patch_embed.projection.weight", 4)
     depth = shapes.count("blocks")
-    heads = _heads(known, HEADS.get((width, depth)), f"width {width} and depth {depth}")
+    heads = heads_of(known, HEADS.get((width, depth)), f"width {width} and depth {depth}")
     arch = dict(embed_dims=width, num_layers=depth, num_heads=heads)
     return dict(
-        arch=_name(arch, PLAIN_ARCHS),
+        arch=name_of(arch, PLAIN_ARCHS),
         patch_size=patch,
         in_channels=channels,
-        **_block(shapes, "blocks.0", width),
+        **block_options(shapes, "blocks.0", width),
     )
 
 
@@ -76,15 +76,15 @@ def pyramid_sizes(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
     widths = tuple(shape[0] for shape in projections)
     arch = dict(embed_dims=widths, depths=tuple(shapes.count(f"stages.{i}.blocks") for i in stages))
     released = {x["embed_dims"]: x["num_heads"] for x in PYRAMID_ARCHS.values()}
-    heads = _heads(known, released.get(widths), f"widths {widths}")
+    heads = heads_of(known, released.get(widths), f"widths {widths}")
     if isinstance(heads, int) or len(heads) != len(widths):
         raise CheckpointError(f"num_heads of a pyramid must be one for each of {widths}, got {heads}")
     arch["num_heads"] = tuple(heads)
     return dict(
-        arch=_name(arch, PYRAMID_ARCHS),
+        arch=name_of(arch, PYRAMID_ARCHS),
         in_channels=projections[0][1],
         window=dict(size=7),
-        **_block(shapes, "stages.0.blocks.0", widths[0]),
+        **block_options(shapes, "stages.0.blocks.0", widths[0]),
     )
 
 
@@ -92,10 +92,10 @@ def dit_sizes(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
     """Read the sizes of a DiT or SiT network off its weights, by our names."""
     width, channels, patch, _ = shapes.of("patch_embed.weight", 4)
     depth = shapes.count("blocks")
-    heads = _heads(known, HEADS.get((width, depth)), f"width {width} and depth {depth}")
+    heads = heads_of(known, HEADS.get((width, depth)), f"width {width} and depth {depth}")
     outputs = shapes.of("head.linear.weight", 2)[0] // patch**2
     dropout = known.get("label_dropout", 0.1)
-    ffn = _block(shapes, "blocks.0", width)["ffn"]
+    ffn = block_options(shapes, "blocks.0", width)["ffn"]
     llama = ffn["type"] == "SwiGLU"
     return dict(
         arch=dict(embed_dims=width, num_layers=depth, num_heads=heads),
@@ -113,7 +113,7 @@ def dit_sizes(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _block(shapes: Shapes, block: str, width: int) -> dict[str, Any]:
+def block_options(shapes: Shapes, block: str, width: int) -> dict[str, Any]:
     """Read what all blocks have in common off one of them."""
     return dict(
         attn=dict(
@@ -134,12 +134,14 @@ def _ffn(shapes: Shapes, stem: str, width: int) -> dict[str, Any]:
     return dict(type="SwiGLU", bias=bias) | (dict(hidden_dims=hidden) if hidden != rule else {})
 
 
-def _heads(known: Mapping[str, Any], published: Any, sizes: str) -> Any:
+def heads_of(known: Mapping[str, Any], published: Any, sizes: str) -> Any:
+    """Return the heads that the caller knows, else the published; raise a CheckpointError for neither."""
     heads = known.get("num_heads", published)
     if heads is None:
         raise CheckpointError(f"no published network has {sizes}: give num_heads, which weights do not tell")
     return heads
 
 
-def _name(arch: dict[str, Any], archs: Mapping[str, dict]) -> str | dict[str, Any]:
+def name_of(arch: dict[str, Any], archs: Mapping[str, dict]) -> str | dict[str, Any]:
+    """Return the name of sizes, the sizes themselves if they have none."""
     return next((name for name, sizes in archs.items() if sizes == arch), arch)

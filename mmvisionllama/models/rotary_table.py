@@ -1,0 +1,64 @@
+"""Tables of rotary cosines and sines: those of a block, and rows of single tokens."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class RotaryTable(NamedTuple):
+    """Cosine and signed sine of every token's angles, float32, each pair's value written twice.
+
+    Shape (N, 1, R) when heads share it, else (N, A, R), with R rotated channels; a batch axis may precede.
+
+    Attributes:
+        learned: The angles have gradients, and their first axis is that of the blocks, see :func:`of_block`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    learned: bool = False
+
+
+Tables = tuple[RotaryTable, RotaryTable]  # of the queries, of the keys
+
+
+def of_block(tables: Tables | None, index: int) -> Tables | None:
+    """Give the tables of one block: its own where frequencies are learned, else those that all share."""
+    if tables is None or not tables[0].learned:
+        return tables
+    return _each(tables, lambda table: RotaryTable(table.cos[index], table.sin[index], learned=True))
+
+
+def with_rows(tables: Tables, rows: RotaryTable, at: int) -> Tables:
+    """Insert the rows of more tokens, the same for queries and keys, before token ``at``."""
+
+    def joined(name: str, table: RotaryTable) -> Tensor:
+        all_XNAR, new_NAR = getattr(table, name), getattr(rows, name)
+        heads = max(all_XNAR.shape[-2], new_NAR.shape[-2])
+        before, after = all_XNAR.split((at, all_XNAR.shape[-3] - at), dim=-3)
+        lead = all_XNAR.shape[:-3]
+        parts = (x.expand(*lead, x.shape[-3], heads, -1) for x in (before, new_NAR, after))
+        return torch.cat(tuple(parts), dim=-3)
+
+    return _each(tables, lambda table: RotaryTable(joined("cos", table), joined("sin", table), table.learned))
+
+
+def rows_of(tables: Tables | None, tokens: slice) -> Tables | None:
+    """Give the rows of some tokens."""
+    return tables and _each(
+        tables,
+        lambda table: RotaryTable(table.cos[..., tokens, :, :], table.sin[..., tokens, :, :], table.learned),
+    )
+
+
+def still_rows(count: int, width: int, device: torch.device | None = None) -> RotaryTable:
+    """Give the rows of tokens that are not rotated, (count, 1, R)."""
+    shape = dict(size=(count, 1, width), device=device, dtype=torch.float32)
+    return RotaryTable(torch.ones(**shape), torch.zeros(**shape))
+
+
+def _each(tables: Tables, change: Callable[[RotaryTable], RotaryTable]) -> Tables:
+    query = change(tables[0])
+    return query, query if tables[0] is tables[1] else change(tables[1])
