@@ -21,7 +21,6 @@ _FUNCTIONAL = tuple(
 # Files, and what each of them imports for one class or function of it. Together that takes longer than all
 # the rest of their imports; timm alone brings wandb and the client of the hub.
 ON_USE = {
-    "mmvisionllama.datasets.transforms": ("mmpretrain.datasets.transforms",),
     # mmengine takes one optimizer of there; the others compile themselves for TorchScript.
     "torch.distributed.optim": _FUNCTIONAL,
     "torch.distributed.optim.utils": _FUNCTIONAL,

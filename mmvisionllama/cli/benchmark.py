@@ -47,8 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--workers",
-        type=whole(0, 1024),
-        default=0,
+        type=whole(1, 1024),
         help="loading processes of --data: also through data loaders",
     )
     parser.add_argument("--whole", action="store_true", help="detectors with losses, not backbones alone")

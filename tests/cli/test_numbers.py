@@ -24,6 +24,7 @@ ZERO_TAKEN = {
     "--overlap",
     "--ignore-label",
     "--index",
+    "--max-corrupt",
 }
 
 

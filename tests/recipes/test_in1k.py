@@ -19,8 +19,8 @@ from torch import Tensor
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.checks.run import check_training
 from mmvisionllama.config import load_config
+from mmvisionllama.datasets.augmentations import RandomErasing, ThreeAugment
 from mmvisionllama.datasets.rand_augment import RandAugment
-from mmvisionllama.datasets.transforms import RandomErasing, ThreeAugment
 from mmvisionllama.models.losses import BinarizedCrossEntropyLoss
 from mmvisionllama.training.loops import ResumableEpochLoop
 from tests.tools.commands import IN_PROCESS, logged_losses, run, summary
