@@ -1,6 +1,7 @@
 """3-Augment, flips and erasing: odds, draws and distributions of their definitions."""
 
 import numpy as np
+import pytest
 import torch
 from mmpretrain.datasets.transforms import RandomErasing as HostRandomErasing
 from numpy.typing import NDArray
@@ -82,9 +83,3 @@ def test_erasing_takes_the_hosts_rectangles_and_noise_of_its_distribution() -> N
     assert np.allclose(
         np.quantile(ours, (0.1, 0.5, 0.9), axis=0), np.quantile(theirs, (0.1, 0.5, 0.9), axis=0), atol=2
     )
-
-
-def crop(img: np.ndarray, side: int) -> np.ndarray:
-    results = CenterCropADM(side)(dict(img=img))
-    assert results["img_shape"] == (side, side)
-    return results["img"]
