@@ -75,7 +75,7 @@ def test_tests_pass_in_a_terminal_of_another_language_and_size() -> None:
     [
         ("tests/models/test_rope.py", {"tests/models/test_rope.py"}),
         ("tests/models/test_gone.py", set()),
-        ("mmvisionllama/models/rope.py", {"tests/models/test_rope.py"}),
+        ("mmvisionllama/models/layers.py", {"tests/models/test_layers.py"}),
         ("mmvisionllama/cli/sample.py", {"tests/cli/test_sample.py"}),
         ("mmvisionllama/compat.py", {"tests/test_compat.py"}),
         ("CITATION.cff", set()),

@@ -36,6 +36,6 @@ def test_the_tool_draws_by_both_in_turn_and_reports_their_rates(
     options = ["--sample", "2", "--cfg-scale", "4", "--batch", "2", "--rounds", "2", "--threads", "1"]
     out = tmp_path / "out.json"
     assert main("benchmark", f"{CONFIG} {SMALL}", *options, "--device", "cpu", "--out", out) == 0
-    found = json.loads(out.read_text())
-    assert {way: len(seconds) for way, seconds in found["seconds"].items()} == {"ours": 2, "diffusers": 2}
+    results = json.loads(out.read_text())["results"]
+    assert {x["way"]: len(x["seconds"]) for x in results} == {"ours": 2, "diffusers": 2}
     assert "2 steps of DDIM, guidance 4, batch 2" in capsys.readouterr().out
