@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -73,6 +74,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "RotaryAttention": dict(embed_dims=8, num_heads=2),
     "SampleNoise": dict(seed=0, indices=[0], shape=(1, 2, 2)),
     "SegPredictionWriter": dict(folder="nowhere"),
+    "SameSizeBatchSampler": dict(sampler=DefaultSampler([0], shuffle=False), batch_size=1),
     "ShardSampler": dict(dataset=Places(4, 2), seed=0),
     "ShardedImages": dict(data_root="nowhere", lazy_init=True),
     "ShardedDataParallel": dict(module=nn.Linear(1, 1), units=["Linear"]),

@@ -14,6 +14,7 @@ _ENDLESS = {
     "MultiSourceSampler",
     "GroupMultiSourceSampler",
 }
+_ONE_SIZE = "mmvisionllama.SameSizeBatchSampler"
 
 
 def check_loading(
@@ -39,7 +40,7 @@ def check_loading(
         return
     if length is not None:
         yield from _batches(name, loader, length, batch_size, processes, training)
-    if batch_size > 1 and len({*sizes}) > 1:
+    if batch_size > 1 and len({*sizes}) > 1 and not _batches_one_size(loader):
         yield from _stacking(name, loader, cfg, sorted({*sizes}), training)
 
 
@@ -81,6 +82,10 @@ def _batches(
         )
 
 
+def _batches_one_size(loader: Mapping[str, Any]) -> bool:
+    return _name((loader.get("batch_sampler") or {}).get("type")) == _name(_ONE_SIZE)
+
+
 def _preprocessor(cfg: Mapping[str, Any]) -> Mapping[str, Any]:
     return (cfg.get("model") or {}).get("data_preprocessor") or cfg.get("data_preprocessor") or {}
 
@@ -112,7 +117,8 @@ def _stacking(
     collate = _name((loader.get("collate_fn") or {}).get("type"))
     told = ", ".join(f"{height} x {width}" for height, width in sizes)
     gives = f"its pipeline gives images of several sizes ({told} px)"
-    fix = f"resize or crop them to one size in its pipeline, or set {name}.batch_size=1"
+    also = "" if training else f", or {name}.batch_sampler=dict(type='{_ONE_SIZE}')"
+    fix = f"resize or crop them to one size in its pipeline, or set {name}.batch_size=1{also}"
     if collate == "default_collate":
         yield DataProblem(name, f"{gives}, which default_collate cannot join; {fix}")
     elif kind == "SegDataPreProcessor" and not training:

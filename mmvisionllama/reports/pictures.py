@@ -14,6 +14,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmvisionllama.arguments import Positive, checked
+from mmvisionllama.datasets.same_size_batches import evaluated_places
 from mmvisionllama.reports.figures import write_figure
 
 
@@ -33,7 +34,7 @@ class PicturesHook(Hook):
     def __init__(self, number: Positive = 8, out_dir: str | None = None) -> None:
         self.number = number
         self.out_dir = out_dir
-        self._kept: list[Any] | None = None
+        self._kept: dict[int, Any] | None = None  # by place in the data
 
     def keep(self, sample: BaseDataElement, metainfo: dict[str, Any], img: Tensor | None = None) -> Any:
         """Return what is needed to draw a prediction, small and in host memory.
@@ -65,10 +66,11 @@ class PicturesHook(Hook):
         if mode == "train":
             return
         dataloader = getattr(runner, f"{mode}_loop").dataloader
-        total = len(dataloader.sampler)
+        self._places = evaluated_places(dataloader)
+        total = len(self._places)
         self._metainfo = dataloader.dataset.metainfo
         self._chosen = set(np.linspace(0, total - 1, min(self.number, total)).round().astype(int).tolist())
-        self._seen, self._kept = 0, []
+        self._seen, self._kept = 0, {}
 
     def _after_iter(
         self,
@@ -82,19 +84,20 @@ class PicturesHook(Hook):
         if mode == "train" or not is_main_process():
             return
         for i, sample in enumerate(outputs or ()):
-            if self._seen in self._chosen:
+            place = self._places[self._seen]
+            if place in self._chosen:
                 img = None if data_batch is None else data_batch["inputs"][i]
-                self._kept.append(self.keep(sample, self._metainfo, img))
+                self._kept[place] = self.keep(sample, self._metainfo, img)
             self._seen += 1
 
     def _after_epoch(self, runner: Runner, mode: str = "train") -> None:
         """Draw the pictures."""
         if mode == "train" or not self._kept:
             return
-        figure = self.draw(self._kept, self._metainfo)
+        figure = self.draw([self._kept[place] for place in sorted(self._kept)], self._metainfo)
         folders = filter(None, (runner.work_dir, self.out_dir))
         write_figure(figure, *(Path(folder) / "predictions.png" for folder in folders))
-        self._kept = []
+        self._kept = {}
 
     def after_run(self, runner: Runner) -> None:
         """Say so if there was nothing to draw."""

@@ -23,6 +23,7 @@ from mmvisionllama.reports.tracking import TrackingHook
 from mmvisionllama.training.accumulation import AccumulationHook, accumulation_of
 from mmvisionllama.training.distributed import MeanLossHook
 from mmvisionllama.training.dry_run import DryRunHook
+from mmvisionllama.training.results_order import ResultsOrderHook
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ HOOKS = (
     HookEntry("PrecisionRecallHook", "NORMAL", "draws precision_recall.png after a test", "config"),
     HookEntry("MAEPicturesHook", "NORMAL", "draws predictions.png of a masked autoencoder", "config"),
     HookEntry("SamplePicturesHook", "NORMAL", "draws predictions.png of a generator", "config"),
+    HookEntry(
+        "ResultsOrderHook", "NORMAL", "puts results of an evaluation into the order of its data", "runner",
+        make=lambda runner: ResultsOrderHook(),
+    ),
     HookEntry("LoggerHook", "BELOW_NORMAL", "writes log lines and scalars", "default"),
     HookEntry(
         "NanGuardHook", "BELOW_NORMAL", "skips steps with NaN; after too many, goes back to a checkpoint",

@@ -17,6 +17,7 @@ EVERY_TRAINING = [
     "ScheduleCheckHook",
     "IterTimerHook",
     "DistSamplerSeedHook",
+    "ResultsOrderHook",
     "LoggerHook",
     "NanGuardHook",
     "ParamSchedulerHook",

@@ -1,4 +1,6 @@
 # ADE20K (SceneParsing 2016): 20,210 training and 2,000 validation images, 150 classes, label 0 = unlabelled.
+# An evaluation takes two images of one size together, with the results of one by one. Logits have the size of
+# the file: 150 classes in float32 are 0.2 GB of an image of 512 x 683 px, twice that of the two.
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -27,10 +29,11 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 val_dataloader = dict(
-    batch_size=1,
+    batch_size=2,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
+    batch_sampler=dict(type="mmvisionllama.SameSizeBatchSampler"),
     dataset=dict(
         type="ADE20KDataset",
         data_root="data/ade/ADEChallengeData2016",

@@ -1,5 +1,6 @@
 # COCO 2017, instances: 117,266 training images with annotations, 5,000 for validation, 80 classes.
-# Training images in many sizes, half of them cropped (DETR, Sparse R-CNN); evaluation at 1333 x 800.
+# Training images in many sizes, half of them cropped (DETR, Sparse R-CNN); evaluation at 1333 x 800,
+# two images of one size together, with the results of one by one.
 _sizes = [(side, 1333) for side in range(480, 801, 32)]
 _load_train = dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10)
 _load = dict(type="mmvisionllama.LoadImageFromFile")
@@ -52,10 +53,11 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
+    batch_size=2,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
+    batch_sampler=dict(type="mmvisionllama.SameSizeBatchSampler"),
     dataset=dict(
         type="CocoDataset",
         data_root="data/coco",
