@@ -50,6 +50,11 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def told(values: list[float]) -> str:
     low, _, high = quantiles(values, n=4, method="inclusive")
     return f"{median(values):.3f} ({low:.3f}-{high:.3f})"
@@ -94,10 +99,10 @@ def measure_batches(rounds: int) -> None:
             for size in sorted(loops, reverse=number % 2 == 1):
                 runner._test_loop = loops[size]
                 measured[size].append(seconds(loops[size].run))
-        print(f"plain S, UperNet, {IMAGES} images of {len(SIZES)} sizes, {rounds} rounds")
+        tell(f"plain S, UperNet, {IMAGES} images of {len(SIZES)} sizes, {rounds} rounds")
         for size, spent in measured.items():
             ratios = [one / this for one, this in zip(measured[1], spent, strict=True)]
-            print(f"batches of {size}: {median(spent):.1f} s, one by one / this {told(ratios)}")
+            tell(f"batches of {size}: {median(spent):.1f} s, one by one / this {told(ratios)}")
 
 
 def one_count(predicted: torch.Tensor, label: torch.Tensor) -> NDArray:
@@ -118,14 +123,14 @@ def measure_segmentation(rounds: int) -> None:
         model, batches = runner.model.eval(), iter(runner.build_dataloader(runner.cfg.test_dataloader))
         networks = [seconds(lambda: model.test_step(next(batches))) for _ in range(3)]
     ious, counts = [], []
+    pairs = [(x["pred_sem_seg"]["data"], x["gt_sem_seg"]["data"]) for x in samples]
     for _ in range(rounds):
         ious.append(seconds(lambda: metric.process({}, samples)) / len(samples))
-        pairs = [(x["pred_sem_seg"]["data"], x["gt_sem_seg"]["data"]) for x in samples]
         counts.append(seconds(lambda: [one_count(*pair) for pair in pairs]) / len(samples))
     each = median(networks) / runner.cfg.test_dataloader.batch_size
-    print(f"plain S, UperNet, {SIDE} px: network {each:.2f} s an image, three batches")
-    print(f"IoUMetric: {told(ious)} s an image, {median(ious) / each:.2%} of the network")
-    print(f"one bincount: {told(counts)} s an image")
+    tell(f"plain S, UperNet, {SIDE} px: network {each:.2f} s an image, three batches")
+    tell(f"IoUMetric: {told(ious)} s an image, {median(ious) / each:.2%} of the network")
+    tell(f"one bincount: {told(counts)} s an image")
 
 
 def measure_detection(rounds: int) -> None:
@@ -181,8 +186,8 @@ def measure_detection(rounds: int) -> None:
                 spent[name].append(seconds(evaluate))
     ratios = [one / this for one, this in zip(*reversed(spent.values()), strict=True)]
     for name, values in spent.items():
-        print(f"{name}: {told(values)} s of {COCO_IMAGES} images with {DETECTIONS} detections each")
-    print(f"CocoMetric / FasterCocoMetric {told(ratios)}")
+        tell(f"{name}: {told(values)} s of {COCO_IMAGES} images with {DETECTIONS} detections each")
+    tell(f"CocoMetric / FasterCocoMetric {told(ratios)}")
 
 
 if __name__ == "__main__":

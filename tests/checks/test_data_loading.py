@@ -93,6 +93,10 @@ def test_images_of_several_sizes_in_a_batch_of_a_segmentors_validation(tmp_path:
     cfg = segmentor(tmp_path, "val")
     errors, _ = said(cfg)
     assert "images of several sizes (12 x 16, 16 x 12 px), which SegDataPreProcessor cannot join" in errors
+    assert "or val_dataloader.batch_sampler=dict(type='mmvisionllama.SameSizeBatchSampler')" in errors
+    cfg.val_dataloader.batch_sampler = dict(type="mmvisionllama.SameSizeBatchSampler")
+    assert said(cfg) == ("", "")
+    del cfg.val_dataloader["batch_sampler"]
     cfg.val_dataloader.batch_size = 1
     assert said(cfg) == ("", "")
 
