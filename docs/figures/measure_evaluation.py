@@ -31,8 +31,9 @@ from mmvisionllama.training.runner import ResumableRunner
 
 CONFIG = "configs/seg/visionllama_upernet_ade20k.py"
 SIZES = [(256, 256), (320, 256), (256, 320)]
-IMAGES, CLASSES = 40, 150
+IMAGES, CLASSES = 12, 150
 BATCHES = dict(type="mmvisionllama.SameSizeBatchSampler")
+DEFAULT_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
 SMALL = {
     "model.backbone.arch": "small",
     "model.neck.embed_dim": 384,
@@ -80,6 +81,7 @@ def segmentor(folder: Path, side: tuple[int, int] | None = None) -> ResumableRun
         f"{loader}.num_workers": 0,
         f"{loader}.persistent_workers": False,
         "custom_hooks": [],
+        "default_hooks": dict(_delete_=True, **dict.fromkeys(DEFAULT_HOOKS)),
         "work_dir": str(folder),
         "log_level": "ERROR",
     }

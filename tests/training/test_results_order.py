@@ -79,6 +79,8 @@ def segmentation(root: Path) -> dict[str, Any]:
         "test_dataloader.dataset": {**dataset, "img_suffix": ".png", "pipeline": pipeline},
         "test_evaluator": [dict(type="IoUMetric"), dict(type="mmvisionllama.SegPredictionWriter")],
         "model.data_preprocessor.test_cfg": dict(size_divisor=32),
+        "model.decode_head.num_classes": 2,
+        "model.decode_head.loss_decode.class_weight": [1.0, 1.0],
         "model.test_cfg": dict(mode="slide", crop_size=(32, 32), stride=(21, 21)),
     }
 
