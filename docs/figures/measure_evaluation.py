@@ -31,7 +31,7 @@ from mmvisionllama.training.runner import ResumableRunner
 
 CONFIG = "configs/seg/visionllama_upernet_ade20k.py"
 SIZES = [(256, 256), (320, 256), (256, 320)]
-IMAGES, CLASSES = 12, 150
+IMAGES, CLASSES = 6, 150
 BATCHES = dict(type="mmvisionllama.SameSizeBatchSampler")
 DEFAULT_HOOKS = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
 SMALL = {
@@ -65,7 +65,7 @@ def segmentor(folder: Path, side: tuple[int, int] | None = None) -> ResumableRun
     """Build the evaluation of plain S with UperNet over images of three sizes, or of one."""
     draws = np.random.default_rng(0)
     for number in range(IMAGES):
-        width, height = side or SIZES[draws.integers(len(SIZES))]
+        width, height = side or SIZES[number % len(SIZES)]
         for kind, shape, high in (("images", (height, width, 3), 256), ("labels", (height, width), CLASSES)):
             (folder / kind).mkdir(exist_ok=True)
             pixels = draws.integers(0, high, shape, dtype=np.uint8)
@@ -93,7 +93,7 @@ def measure_batches(rounds: int) -> None:
         runner = segmentor(Path(folder))
         loader = Config(runner.cfg.test_dataloader.to_dict())
         loops = {}
-        for size in (1, 2, 4):
+        for size in (1, 2):
             cfg = loader.to_dict() | dict(batch_size=size, batch_sampler=BATCHES if size > 1 else None)
             loops[size] = runner.build_test_loop(dict(type="TestLoop", dataloader=cfg))
         measured: dict[int, list[float]] = {size: [] for size in loops}

@@ -15,7 +15,7 @@ from mmvisionllama.registry import DATA_SAMPLERS
 
 @DATA_SAMPLERS.register_module()
 class SameSizeBatchSampler(BatchSampler):
-    """Batch the images of an evaluation that have one size, so that nothing is padded and results stay.
+    """Batch the images of an evaluation that have one size, so that none is padded for another.
 
     Images of equal size are equal after every transform that draws nothing, as those of an evaluation. Sizes
     are ``height`` and ``width`` of the data set, as COCO's annotations tell, or else the headers of the files

@@ -1,5 +1,5 @@
 # ADE20K (SceneParsing 2016): 20,210 training and 2,000 validation images, 150 classes, label 0 = unlabelled.
-# An evaluation takes two images of one size together, with the results of one by one. Logits have the size of
+# An evaluation takes two images of one size together, as one by one up to rounding. Logits have the size of
 # the file: 150 classes in float32 are 0.2 GB of an image of 512 x 683 px, twice that of the two.
 train_dataloader = dict(
     batch_size=2,

@@ -1,6 +1,6 @@
 # COCO 2017, instances: 117,266 training images with annotations, 5,000 for validation, 80 classes.
 # Training images in many sizes, half of them cropped (DETR, Sparse R-CNN); evaluation at 1333 x 800,
-# two images of one size together, with the results of one by one.
+# two images of one size together, with the results of one by one up to rounding.
 _sizes = [(side, 1333) for side in range(480, 801, 32)]
 _load_train = dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=10)
 _load = dict(type="mmvisionllama.LoadImageFromFile")
