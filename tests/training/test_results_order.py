@@ -110,7 +110,7 @@ def detection(root: Path) -> dict[str, Any]:
         "model.roi_head.bbox_head.num_classes": 1,
         "model.roi_head.mask_head.num_classes": 1,
         "model.test_cfg.rcnn.score_thr": 0.0,
-        "model.test_cfg.rcnn.max_per_img": 100,
+        "model.test_cfg.rcnn.max_per_img": 40,
     }
 
 
