@@ -64,6 +64,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "MLflowTracker": dict(save_dir="nowhere"),
     "MixedRoPE2D": dict(head_dims=8, num_heads=2, depth=1),
     "Modulation": dict(embed_dims=8, count=2),
+    "MuonWithAdamW": dict(params=[torch.zeros(2, 2)]),
     "NormalisedRoPE2D": dict(head_dims=8, num_heads=2),
     "NTKRoPE2D": dict(head_dims=8, num_heads=2),
     "PEG": dict(embed_dims=8, train_hw=(2, 2)),

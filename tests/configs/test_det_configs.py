@@ -33,6 +33,7 @@ RECIPES = {
     "visionllama_maskrcnn_coco": (1e-4, 0.1, 0.7, 0.1, 36, 64),
     "visionllama_vitdet_coco_100e": (1e-4, 0.1, 0.7, 0.1, 100, 64),
     "visionllama_vitdet_coco_released": (1e-4, 0.1, 0.7, 0.1, 37, 64),
+    "dinov3_vitdet_coco": (1e-4, 0.1, 0.7, 0.1, 36, 64),
     "vit_vitdet_coco_100e": (1e-4, 0.1, 0.7, 0.1, 100, 64),
 }
 
@@ -85,6 +86,7 @@ SIZES = {
     "resnet50_maskrcnn_coco_3x": 44.4,
     "pyramid_visionllama_maskrcnn_coco_3x": 75.5,
     "visionllama_vitdet_coco": 110.6,
+    "dinov3_vitdet_coco": 110.6,
     "vit_vitdet_coco_100e": 113.9,
 }
 

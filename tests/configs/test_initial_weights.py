@@ -75,11 +75,12 @@ BY_CONSTRUCTORS = "|".join(
 )
 # The first rule that matches a name. A number is the standard deviation, "zero" is no spread; "torch" is
 # uniform within 1 / sqrt(inputs), as torch has it; "xavier", "flat" (Xavier over a flattened kernel),
-# "fan_out" and "fan_in" (Kaiming's) depend on the numbers of inputs and outputs; "table" is not random.
+# "fan_out" and "fan_in" (Kaiming's) depend on the numbers of inputs and outputs; "turned" are frequencies
+# of known sizes and random directions; "table" is not random.
 RULES = (
     # DiT and SiT.
     (r"network\.(.*modulation|head)\.linear\..*", "zero"),
-    (r"network\.(time|label)_embed\..*weight", 0.02),
+    (r"network\.((time|label)_embed\..*|pos_embed\.)weight", 0.02),
     (r"network\..*weight", "xavier"),
     # Masked autoencoders, ours and ViT.
     (r"mae:backbone\.patch_embed\.projection\.weight", "flat"),
@@ -97,7 +98,8 @@ RULES = (
     # As mmpretrain leaves them where a pre-training comes before, or, on toy data, nothing else is said.
     (r"host:backbone\.(stages\.\S*|layers\.\d+\.attn\.\S*)\.(weight|bias)", "torch"),
     (r"(host|vit):backbone\.cls_token", "zero"),
-    (r"backbone\.cls_token", 0.02),
+    (r"backbone\.(cls_token|registers\.tokens)", 0.02),
+    (r"backbone\.rope\.frequencies\.\d+", "turned"),
     (r"backbone\..*(weight|pos_embed|relative_position_bias_table)", 0.02),
     (r"backbone\..*relative_position_index", "table"),
     # Necks and heads of detectors and segmentors.
@@ -115,7 +117,7 @@ RULES = (
     (r".*\.bias", "zero"),
 )
 # Of the classifier: DeiT III, Twins and Swin; after MAE; mmpretrain's own, in the small models of other data.
-HEADS = ((r"_mae_finetune_", 2e-5), (r"_mae_linear_", 0.01), (r"^configs/(cls|ablation)/", 0.02), (r"", 0.01))
+HEADS = ((r"_mae_finetune_", 2e-5), (r"_linear_", 0.01), (r"^configs/(cls|ablation)/", 0.02), (r"", 0.01))
 NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _BatchNorm)
 
 
@@ -193,6 +195,9 @@ def built(config: str, device: str) -> nn.Module:
 def deviation(rule: str | float, x: Tensor) -> float:
     if not isinstance(rule, str):
         return rule
+    if rule == "turned":  # pairs of base 10: of 10^(-2m / P) along two axes each
+        sizes = [10.0 ** (-2 * m / x.shape[1]) for m in range(x.shape[1] // 2)]
+        return math.sqrt(sum(size**2 for size in sizes) / len(sizes) / 2)
     inputs, outputs = nn.init._calculate_fan_in_and_fan_out(x) if x.ndim > 1 else (0, 0)
     return {
         "torch": lambda: 1 / math.sqrt(3 * inputs),
@@ -221,7 +226,8 @@ def wrong(config: str, model: nn.Module, name: str, x: Tensor) -> str | None:
         value = float(leaf in ("weight", "running_var"))
         return None if (x == value).all() else f"{name} is not {value}"
     if leaf.startswith("gamma"):
-        return None if (x == 1e-4).all() else f"{name} is not 1e-4"
+        value = load(config).model.get("backbone", {}).get("layer_scale", 1e-4)
+        return None if (x == value).all() else f"{name} is not {value}"
     if name == "head.fc.weight" or name == "head.layers.head.weight":
         rule = head_rule(config)
     else:

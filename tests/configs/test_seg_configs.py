@@ -19,13 +19,18 @@ every_ade_config = pytest.mark.parametrize("name", ADE_NAMES)
 every_seg_model = pytest.mark.parametrize("built", SEG_NAMES, indirect=True)
 every_ade_model = pytest.mark.parametrize("built", ADE_NAMES, indirect=True)
 
-# lr, weight decay, layer-wise decay, drop-path, inference (paper, Sec. D.6; released code; mmseg's baselines)
+# lr, weight decay, layer-wise decay, drop-path, inference (paper, Sec. D.6; released code; mmseg's baselines;
+# VisionLLaMA's for other rotary transformers)
 RECIPES = {
     "visionllama*": (6e-5, 0.05, 0.65, 0.1, "slide"),
     "visionllama_large*": (6e-5, 0.05, 0.65, 0.1, "slide"),
     "visionllama*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
     "visionllama_large*_released": (1e-4, 0.05, 0.65, 0.1, "slide"),
     "vit*": (1e-4, 0.05, 0.65, 0.1, "slide"),
+    "vit5*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "rope_vit_mixed*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "dinov3*": (6e-5, 0.05, 0.65, 0.1, "slide"),
+    "dinov3_frozen*": (6e-5, 0.05, 0.65, 0.0, "slide"),
     "pyramid_visionllama_small*": (6e-5, 0.05, None, 0.2, "slide"),
     "pyramid_visionllama*": (6e-5, 0.05, None, 0.2, "slide"),
     "pyramid_visionllama_large*": (6e-5, 0.05, None, 0.3, "slide"),
@@ -90,7 +95,7 @@ def test_ade20k_recipe_is_the_published_one(model: str, recipe: tuple) -> None:
 def test_ade20k_weight_decay_spares_norms(
     built: tuple[Config, nn.Module], param_groups: list[dict[str, Any]]
 ) -> None:
-    layers = [m for m in built[1].backbone.modules() if isinstance(m, nn.LayerNorm)]
+    layers = [m for m in built[1].backbone.modules() if isinstance(m, nn.LayerNorm | nn.RMSNorm)]
     norms = {id(x) for layer in layers for x in layer.parameters()}
     decayed = {id(x) for group in param_groups if group["weight_decay"] for x in group["params"]}
     assert norms

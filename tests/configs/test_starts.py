@@ -1,20 +1,28 @@
-"""Every shipped config starts from the checkpoint that its header names."""
+"""Every shipped config starts from the checkpoint, or the public weights, that its header names."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 
+from mmvisionllama.checkpoint import Converted, convert_released
 from mmvisionllama.checks import checkpoint
+from mmvisionllama.config import load_config
+from mmvisionllama.config.option_values import parse_value
 from mmvisionllama.training.checkpoint_content import plain_config
 from tests.configs.shipped import CONFIGS, NAMES, ROOT, build, header, load
 
+PUBLIC = "huggingface.co/timm/"
+
 
 def start_of(name: str) -> str | None:
-    """Return the config that makes the checkpoint of a header's load_from, None if it names none."""
+    """Return the config that makes the checkpoint of a header's load_from, None if it names none of ours."""
     found = re.search(r"load_from=(\S+)", header(name))
-    if found is None:
+    if found is None or PUBLIC in header(name):
         return None
     if "/" in found[1]:
         stem = Path(found[1]).parent.name
@@ -42,3 +50,31 @@ def test_a_config_starts_from_what_its_header_names(name: str, monkeypatch: pyte
     monkeypatch.setattr(checkpoint, "read_checkpoint", lambda *_, **__: saved)
     for note in checkpoint.check_start(build(cfg), "before.pth", cfg):
         assert "loads in part" in note
+
+
+@cache
+def published(model: str) -> Converted:
+    """Convert weights of timm's names and shapes, without their values."""
+    with torch.device("meta"):
+        weights = timm.create_model(model).state_dict()
+    return convert_released(weights, accept_license="dinov3")
+
+
+@pytest.mark.parametrize("name", [x for x in NAMES if PUBLIC in header(x)])
+def test_public_weights_that_a_header_names_give_the_whole_backbone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = header(name)
+    converted = published(re.search(rf"{PUBLIC}(\w+)\.", text)[1])
+    key, value = re.search(r'--cfg-options (\S+?)="?([^"\s]+)', text).groups()
+    cfg = load_config(ROOT / name, {key: parse_value(value)})
+    saved = dict(meta=dict(model=converted.model), state_dict=converted.state_dict)
+    monkeypatch.setattr(checkpoint, "read_checkpoint", lambda *_, **__: saved)
+    model = build(cfg)
+    if key == "load_from":
+        checkpoint.check_start(model, value, cfg)
+        wanted = {f"backbone.{x}" for x in model.backbone.state_dict()}
+    else:
+        checkpoint.check_pretrained(model, cfg)
+        wanted = set(model.backbone.state_dict())
+    assert not wanted - converted.state_dict.keys()

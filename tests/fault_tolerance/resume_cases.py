@@ -153,7 +153,7 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
     Args:
         changes: ``workers``, ``accumulate``, ``ask``, ``every`` (interval of checkpoints), ``sampler``,
             ``batch_sampler``, ``resume``, ``seed``, ``max_iters``, ``checkpoint``, ``model``, ``wrapper``,
-            ``dataset``, ``timeout``, ``optim``.
+            ``dataset``, ``timeout``, ``optim``, ``optimizer``.
     """
     make_mmengine_read_safely()
     workers = changes.get("workers", 0)
@@ -193,7 +193,7 @@ def training(work_dir: Path, *, epochs: int = 0, **changes: Any) -> ResumableRun
             val_cfg=dict(),
             optim_wrapper=dict(
                 type=changes.get("optim", "OptimWrapper"),
-                optimizer=dict(type="AdamW", lr=0.01),
+                optimizer=dict(type=changes.get("optimizer", "AdamW"), lr=0.01),
                 accumulative_counts=changes.get("accumulate", 1),
                 clip_grad=dict(max_norm=1.0),
             ),
