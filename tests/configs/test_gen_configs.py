@@ -132,7 +132,7 @@ def test_digits_are_trained_and_drawn(name: str, tmp_path: Path) -> None:
     assert facts["status"] == "finished"
     assert np.isfinite(facts["last"]["denoising/loss"])
     with Image.open(tmp_path / "predictions.png") as picture:
-        assert min(picture.size) > 100
+        assert min(picture.size) > 40
     checkpoint = read_checkpoint(facts["last_checkpoint"])
     averaged, raw = checkpoint["state_dict"], checkpoint["ema_state_dict"]
     name = "network.head.linear.weight"
