@@ -92,11 +92,11 @@ def _trace(keys: Sequence[str], files: Sequence[_File]) -> _Found | None:
 def _descend(node: ast.expr, keys: Sequence[str], files: Sequence[_File], names: set[str]) -> _Found | None:
     """Go down into an expression of the first file; ``names`` have been followed to get there."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_base_":
-        return _trace([node.attr, *keys], files[1:]) or (files[0], node)
+        return _trace_variable(node.attr, node, keys, files)
     if isinstance(node, ast.Name):
         here = files[0].assigned.get(node.id)
         if here is None or node.id in names:
-            return _trace([node.id, *keys], files[1:]) or (files[0], node)
+            return _trace_variable(node.id, node, keys, files)
         return _descend(here, keys, files, names | {node.id})
     if not keys:
         return files[0], node
@@ -109,6 +109,13 @@ def _descend(node: ast.expr, keys: Sequence[str], files: Sequence[_File], names:
         if key is None and (found := _descend(value, keys, files, names)) is not None:
             return found
     return None
+
+
+def _trace_variable(name: str, node: ast.expr, keys: Sequence[str], files: Sequence[_File]) -> _Found | None:
+    """Go on in the file below that assigns a variable; ``node`` itself decides if none does."""
+    if any(name in file.assigned for file in files[1:]):
+        return _trace([name, *keys], files[1:])
+    return files[0], node
 
 
 def _entries(node: ast.expr) -> list[tuple[str | None, ast.expr]] | None:

@@ -21,11 +21,12 @@ train_cfg = dict(by_epoch=False, max_iters=3 * scale)
 val_dataloader = dict(batch_size=4, num_workers=0)
 test_dataloader = val_dataloader
 param_scheduler = [dict(type="LinearLR", end=5), dict(type="CosineAnnealingLR", begin=5)]
+_pinned = dict(pin_memory=False)
 """
 LEAF = """\
 _base_ = "base.py"
 optim_wrapper = dict(optimizer=dict(lr=2e-3), clip_grad=dict(max_norm=1.0))
-val_dataloader = dict(batch_size=8)
+val_dataloader = dict(batch_size=8, **_base_._pinned)
 test_dataloader = val_dataloader
 shared = dict(persistent_workers=False)
 train_dataloader = dict(batch_size=2, **shared)
@@ -39,6 +40,8 @@ EXPECTED = {
     "optim_wrapper.paramwise_cfg.custom_keys.layers.0.lr_mult": "base.py:4",
     "train_cfg.max_iters": "base.py:6",
     "val_dataloader.batch_size": "leaf.py:3",
+    "val_dataloader.pin_memory": "base.py:10",
+    "val_dataloader.num_workers": "base.py:7",
     "test_dataloader.batch_size": "leaf.py:3",
     "test_dataloader.num_workers": "base.py:7",
     "train_dataloader.batch_size": "leaf.py:6",
