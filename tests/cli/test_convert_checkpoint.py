@@ -25,7 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_command_line_is_frozen() -> None:
     actions = parser_of("convert_checkpoint")._actions
     names = sorted(name for action in actions for name in action.option_strings or [action.dest])
-    assert names == ["--family", "--force", "--help", "--part", "--set", "-h", "source", "target"]
+    options = ["--accept-license", "--family", "--force", "--help", "--part", "--set", "-h"]
+    assert names == [*options, "source", "target"]
 
 
 def test_what_weights_do_not_tell_is_set_by_the_names_of_the_model(

@@ -24,15 +24,11 @@ def test_what_the_user_says_of_waiting_threads_holds(name: str) -> None:
 
 def test_a_command_limits_its_threads_before_torch_is_imported(tmp_path: Path) -> None:
     seen = str(tmp_path / "seen")
-    # sitecustomize is imported at the start of Python; it notes the variable when torch is looked up first.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'torch':\n"
-        f"            print(os.environ.get('GOMP_SPINCOUNT'), file=open({seen!r}, 'a'), flush=True)\n"
-        "            os._exit(0)\n"
-        "sys.meta_path.insert(0, Finder())\n"
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(
+        "import os\n"
+        f"print(os.environ.get('GOMP_SPINCOUNT'), file=open({seen!r}, 'a'), flush=True)\n"
+        "os._exit(0)\n"
     )
     environ = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     environ["PYTHONPATH"] = f"{tmp_path}:{REPOSITORY}"
