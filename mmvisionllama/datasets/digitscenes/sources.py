@@ -1,7 +1,6 @@
 """Digits and photographs from installed packages, split into training and validation."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,15 +67,10 @@ class Sources:
 def read_digits() -> tuple[NDArray, NDArray]:
     """Read what scikit-learn's ``load_digits`` gives: (n, 8, 8) of ink from 0 to 16, and n labels.
 
-    The file is read without its package, which imports scipy and pandas: longer than torch takes.
-
     Raises:
         ModuleNotFoundError: if scikit-learn is not installed.
     """
-    package = find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-    rows = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    rows = np.loadtxt(_installed("sklearn") / "datasets" / "data" / "digits.csv.gz", delimiter=",")
     return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
 
 
@@ -111,7 +105,7 @@ def load_sources(split: str, size: int) -> Sources:
 
 def _read_photograph(name: str, size: int) -> np.ndarray:
     package, _, inside = name.partition("/")
-    path = Path(str(files(package))) / inside
+    path = _installed(package) / inside
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise FileNotFoundError(f"{path} is missing or broken: DigitScenes needs the {package} pinned here")
@@ -120,3 +114,11 @@ def _read_photograph(name: str, size: int) -> np.ndarray:
     if factor < 1:
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _installed(package: str) -> Path:
+    """Find a package without importing it: scikit-learn brings scipy and pandas, longer than torch takes."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    return Path(found.origin).parent
