@@ -44,6 +44,17 @@ def _imports_kept_from_collection() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _written_plainly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Spend no time on the looks of files but in tests of them; processes that tests fork inherit this."""
+    from tests.quick import is_about_looks, write_plainly
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not is_about_looks(request.node.nodeid):
+            write_plainly(patch)
+        yield
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file, or of one of ``PROCESS_GROUPS``, in one process, and their order."""

@@ -9,7 +9,6 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from tests.configs.shipped import build, load
-from tests.quick import _written_plainly  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,12 @@
 """The shipped config files: their names, loading them and building their models."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
@@ -32,10 +35,19 @@ def build(cfg: Config) -> nn.Module:
 @cache
 def _build(scope: str, model: str) -> nn.Module:
     cfg = ConfigDict(json.loads(model))
-    # Swin and Twins read values while they are built.
+    # Swin and Twins read values while they are built, but none that is random.
     kind = cfg.get("backbone", cfg).type.removeprefix("mmpretrain.")
-    with torch.device("cpu" if kind in ("SwinTransformer", "SVT") else "meta"):
+    with torch.device("cpu" if kind in ("SwinTransformer", "SVT") else "meta"), _nothing_drawn():
         return MODELS.build(cfg).to("meta")
+
+
+@contextmanager
+def _nothing_drawn() -> Iterator[None]:
+    """Leave random weights as the memory is: to draw those of a large model takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_"):
+            patch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
+        yield
 
 
 def shapes(module: nn.Module) -> dict[str, torch.Size]:

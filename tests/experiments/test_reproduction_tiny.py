@@ -13,7 +13,6 @@ from mmvisionllama.experiments.reproduction_report import find_runs, write_repor
 from mmvisionllama.experiments.reproduction_runs import run_chain
 from mmvisionllama.experiments.tiny_data import write_tiny_data
 from mmvisionllama.experiments.tiny_profile import TinyProfile
-from tests.quick import _written_plainly  # noqa: F401
 from tests.tools.commands import main, run
 
 PROFILE = TinyProfile()

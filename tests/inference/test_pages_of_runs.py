@@ -11,7 +11,6 @@ from selenium import webdriver
 from mmvisionllama.evaluation.saved_predictions import read_predictions
 from tests.browser import chromium
 from tests.inference.models import CONFIGS, PREDICTING, config_of
-from tests.quick import write_plainly
 from tests.tools.commands import main
 
 # What the test scores, and what the analysis of its predictions has to say of it.
@@ -38,9 +37,7 @@ def predictions(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathF
         folder = tmp_path_factory.mktemp(task)
         kept = ("--predictions", folder / "kept", "--out", folder / "metrics.json")
         config = config_of(checkpoints[task])
-        with pytest.MonkeyPatch.context() as patch:
-            write_plainly(patch)
-            assert main("test", config, checkpoints[task], "--work-dir", folder / "run", *kept) == 0
+        assert main("test", config, checkpoints[task], "--work-dir", folder / "run", *kept) == 0
         found[task] = folder / "kept"
     return found
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from mmvisionllama.errors import Stopped
 from mmvisionllama.training.runner import ResumableRunner
 from tests.models.test_backbones import PLAIN_ARCH
-from tests.quick import _written_plainly  # noqa: F401  a fixture
 
 PIPELINE = [
     dict(type="mmvisionllama.LoadImageFromFile", max_corrupt=1),

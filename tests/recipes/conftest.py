@@ -1,3 +1,0 @@
-"""Fixtures of the recipe tests."""
-
-from tests.quick import _written_plainly  # noqa: F401
