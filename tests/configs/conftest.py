@@ -1,9 +1,11 @@
 """Fixtures of the config tests: a config with its model, and the default scope of the config."""
 
+import json
+from functools import cache
 from typing import Any
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -22,8 +24,13 @@ def built(request: pytest.FixtureRequest) -> tuple[Config, nn.Module]:
 def param_groups(built: tuple[Config, nn.Module]) -> list[dict[str, Any]]:
     """Give the groups that the optimizer of a config makes of its model's parameters."""
     cfg, model = built
-    init_default_scope(cfg.default_scope)
-    return build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    return _groups(cfg.default_scope, model, json.dumps(cfg.optim_wrapper.to_dict()))
+
+
+@cache
+def _groups(scope: str, model: nn.Module, optim_wrapper: str) -> list[dict[str, Any]]:
+    init_default_scope(scope)
+    return build_optim_wrapper(model, ConfigDict(json.loads(optim_wrapper))).optimizer.param_groups
 
 
 @pytest.fixture(autouse=True)
