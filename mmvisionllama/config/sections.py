@@ -115,6 +115,7 @@ _LAYER_WISE = {
 _PARAMWISE = {
     None: Section(keys=_DEFAULT_PARAMWISE),
     "DefaultOptimWrapperConstructor": Section(keys=_DEFAULT_PARAMWISE),
+    "GroupingOptimWrapperConstructor": Section(keys=_DEFAULT_PARAMWISE),
     "LearningRateDecayOptimWrapperConstructor": Section(keys=_DEFAULT_PARAMWISE | _LAYER_WISE),
     "LayerDecayOptimWrapperConstructor": LAYER_DECAY,
 }

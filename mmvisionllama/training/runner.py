@@ -16,6 +16,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import BaseLoop, LogProcessor, Runner
 from mmengine.runner import save_checkpoint as write_checkpoint
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
@@ -62,6 +63,7 @@ from mmvisionllama.training.checkpoint_hook import SafeCheckpointHook
 from mmvisionllama.training.distributed import timeout_of
 from mmvisionllama.training.hooks import hooks_by, only_reports, priority_of
 from mmvisionllama.training.loops import ResumableEpochLoop, ResumableIterLoop, train_run
+from mmvisionllama.training.parameter_groups import regrouped, with_grouping
 from mmvisionllama.training.resumed_schedules import advance, are_as_saved, restore
 from mmvisionllama.training.run_folder import identified, move_later_aside
 from mmvisionllama.training.sharded_checkpoint import gathered, save_sharded, sharded_name
@@ -124,6 +126,10 @@ class ResumableRunner(OpenRunner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger, whose screen is that of the command."""
         return show_log(super().build_logger(*args, **kwargs))
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> OptimWrapper | OptimWrapperDict:
+        """Build the optimizer, with parameters of the same settings in one group."""
+        return super().build_optim_wrapper(with_grouping(optim_wrapper))
 
     @uncollected()
     def build_training(self) -> None:
@@ -275,13 +281,15 @@ class ResumableRunner(OpenRunner):
 
     def _resume_optimizer(self, checkpoint: Mapping[str, Any]) -> list[str]:
         """Restore the optimizer and its schedules, those of the config if these are others; say which."""
-        groups, states = None, checkpoint.get("param_schedulers")
+        groups, saved, states = None, checkpoint["optimizer"], checkpoint.get("param_schedulers")
+        if isinstance(self.optim_wrapper, OptimWrapper):
+            saved, states = regrouped(saved, states, self.optim_wrapper, unwrapped(self))
         if self.param_schedulers is not None:
             self.param_schedulers = self.build_param_scheduler(self.param_schedulers)
             if states is not None and not are_as_saved(self.param_schedulers, states):
                 done = dict(iterations=self.iter, epochs=self.epoch, epoch_length=len(self.train_dataloader))
                 groups = advance(self.param_schedulers, self.optim_wrapper, **done)
-        self.optim_wrapper.load_state_dict(checkpoint["optimizer"])
+        self.optim_wrapper.load_state_dict(saved)
         if self.param_schedulers is None:
             return []
         if states is None:

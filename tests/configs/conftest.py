@@ -10,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmvisionllama.training.parameter_groups import with_grouping
 from tests.configs.shipped import build, load
 
 
@@ -30,7 +31,8 @@ def param_groups(built: tuple[Config, nn.Module]) -> list[dict[str, Any]]:
 @cache
 def _groups(scope: str, model: nn.Module, optim_wrapper: str) -> list[dict[str, Any]]:
     init_default_scope(scope)
-    return build_optim_wrapper(model, ConfigDict(json.loads(optim_wrapper))).optimizer.param_groups
+    cfg = with_grouping(json.loads(optim_wrapper))
+    return build_optim_wrapper(model, ConfigDict(cfg)).optimizer.param_groups
 
 
 @pytest.fixture(autouse=True)
