@@ -76,11 +76,17 @@ def create_model(
         )
     weights, kept = ({}, {}) if pretrained is False else _pretrained(pretrained, cls, arch)
     options = {"in_channels": in_chans} | kept | kwargs
-    pool = _pool(cls, global_pool, options.pop("out_type", None))
+    kept_pool = options.pop("out_type", None)
+    pool = _pool(cls, global_pool, kept_pool)
     if features_only:
         made = _feature_maps(cls, arch, out_indices, options, pool)
     elif out_indices is not None:
         raise ArgumentError("out_indices chooses feature maps: give features_only=True with it")
+    elif global_pool is None and isinstance(kept_pool, Mapping):
+        raise ArgumentError(
+            f"global_pool: the pretrained model pools by {kept_pool.get('type')}, which create_model has not: "
+            "give 'avg' or '', or load it as it is by mmvisionllama.load"
+        )
     else:
         head = next((weights[f"{x}weight"] for x in _HEADS if f"{x}weight" in weights), None)
         classes = num_classes if num_classes is not None else len(head) if head is not None else 1000
@@ -238,11 +244,6 @@ def _backbone_of(name: str) -> tuple[type[RotaryBackbone], str]:
 
 def _pool(cls: type[RotaryBackbone], given: str | None, out_type: str | Mapping[str, Any] | None) -> str:
     plain = cls is VisionLLaMA
-    if given is None and isinstance(out_type, Mapping):
-        raise ArgumentError(
-            f"global_pool: the pretrained model pools by {out_type.get('type')}, which create_model has not: "
-            "give 'avg' or '', or load it as it is by mmvisionllama.load"
-        )
     kept = "token" if plain and out_type in (None, "cls_token") else "avg"
     pool = kept if given is None else given
     if pool == "token" and not plain:
