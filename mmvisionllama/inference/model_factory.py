@@ -84,8 +84,8 @@ def create_model(
         raise ArgumentError("out_indices chooses feature maps: give features_only=True with it")
     elif global_pool is None and isinstance(kept_pool, Mapping):
         raise ArgumentError(
-            f"global_pool: the pretrained model pools by {kept_pool.get('type')}, which create_model has not: "
-            "give 'avg' or '', or load it as it is by mmvisionllama.load"
+            f"global_pool: the pretrained model pools by {kept_pool.get('type')}, which create_model "
+            "has not: give 'avg' or '', or load it as it is by mmvisionllama.load"
         )
     else:
         head = next((weights[f"{x}weight"] for x in _HEADS if f"{x}weight" in weights), None)
