@@ -49,8 +49,8 @@ def parse_model(text: str, *, whole: bool = False) -> ModelSpec:
 
     Args:
         text: ``configs/seg/...py``, also with options as ``--cfg-options`` takes them, in one string:
-            ``configs/det/...py model.backbone.with_cp=True``; or ``mmpretrain.DeiT3(arch='small')``, also with
-            components, ``rope=dict(type='RoPE2D')``.
+            ``configs/det/...py model.backbone.with_cp=True``; or ``mmpretrain.DeiT3(arch='small')``, with
+            components as in a config, ``rope=dict(type='RoPE2D')``.
         whole: Take the whole model of a config and not its backbone alone.
 
     Raises:

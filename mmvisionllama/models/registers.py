@@ -39,7 +39,10 @@ class Registers(nn.Module):
         self.rope = None if rope is None or patch_rope is None else build_component(rope, **heads, depth=1)
         if self.rope is not None:
             if self.side**2 != count:
-                raise ArgumentError(f"registers with rotary positions fill a square, got count={count}")
+                raise ArgumentError(
+                    f"registers with rotary positions fill a square, got count={count}: take 1, 4, 9 or 16, "
+                    "or leave out rope"
+                )
             if self.rope.learned or self.rope.rotary_dims != patch_rope.rotary_dims:
                 raise ArgumentError(
                     "registers.rope: needs a kind without learned frequencies that rotates "

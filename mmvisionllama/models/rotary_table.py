@@ -43,15 +43,15 @@ def _by_block(table: RotaryTable) -> list[RotaryTable]:
 def with_rows(tables: Tables, rows: RotaryTable, at: int) -> Tables:
     """Insert the rows of more tokens, the same for queries and keys, before token ``at``."""
 
-    def joined(name: str, table: RotaryTable) -> Tensor:
-        all_XNAR, new_NAR = getattr(table, name), getattr(rows, name)
-        heads = max(all_XNAR.shape[-2], new_NAR.shape[-2])
-        before, after = all_XNAR.split((at, all_XNAR.shape[-3] - at), dim=-3)
-        lead = all_XNAR.shape[:-3]
-        parts = (x.expand(*lead, x.shape[-3], heads, -1) for x in (before, new_NAR, after))
-        return torch.cat(tuple(parts), dim=-3)
+    def joined(all_XNAR: Tensor, new_NAR: Tensor) -> Tensor:
+        shape = *all_XNAR.shape[:-3], -1, max(all_XNAR.shape[-2], new_NAR.shape[-2]), -1
+        parts = all_XNAR[..., :at, :, :], new_NAR, all_XNAR[..., at:, :, :]
+        return torch.cat([x.expand(shape) for x in parts], dim=-3)
 
-    return _each(tables, lambda table: RotaryTable(joined("cos", table), joined("sin", table), table.learned))
+    return _each(
+        tables,
+        lambda table: RotaryTable(joined(table.cos, rows.cos), joined(table.sin, rows.sin), table.learned),
+    )
 
 
 def rows_of(tables: Tables | None, tokens: slice) -> Tables | None:
