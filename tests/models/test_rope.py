@@ -158,12 +158,12 @@ def test_tables_that_are_learned_have_all_derivatives_of_the_rotation(batch: tup
         return rotate_pairs(x_BNAK, RotaryTable(cos, sin, learned=True), 2)
 
     torch.manual_seed(0)
-    x_BNAK = torch.randn(2, 2, 3, 6, dtype=torch.double, requires_grad=True)
-    angle = torch.randn(*batch, 2, 2, 2, dtype=torch.double)
+    x_BNAK = torch.randn(2, 1, 3, 6, dtype=torch.double, requires_grad=True)
+    angle = torch.randn(*batch, 1, 2, 2, dtype=torch.double)
     cos, sin = (x.requires_grad_() for x in _cos_sin(angle))
     assert torch.equal(rotated(x_BNAK, cos, sin), _rotate(x_BNAK, cos, sin, 2))
     assert torch.autograd.gradcheck(rotated, (x_BNAK, cos, sin), check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(rotated, (x_BNAK, cos, sin))
+    assert torch.autograd.gradgradcheck(rotated, (x_BNAK, cos, sin), fast_mode=True)
 
     def slope(x_BNAK: Tensor) -> Tensor:
         return torch.func.grad(lambda cos: rotated(x_BNAK, cos, sin.detach()).sin().sum())(cos.detach())
