@@ -354,7 +354,7 @@ class _Rotation(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         cos, sin, *kept = ctx.saved_tensors
         grad_x = _Rotation.apply(grad, cos, -sin, ctx.heads, ctx.learned)
-        if not kept:
+        if not kept or not any(ctx.needs_input_grad[1:3]):
             return grad_x, None, None, None, None
         turned, x = (_precise(each[..., : ctx.heads, : cos.shape[-1]]) for each in (grad, *kept))
         slopes = ((each * x).sum_to_size(cos.shape) for each in (turned, _swapped(turned)))

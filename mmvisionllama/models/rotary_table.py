@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-T = TypeVar("T")
+_Changed = TypeVar("_Changed")
 
 
 class RotaryTable(NamedTuple):
@@ -35,7 +35,7 @@ def of_blocks(tables: Tables | None, count: int) -> Sequence[Tables | None]:
 
 
 def _by_block(table: RotaryTable) -> list[RotaryTable]:
-    # Not by an index, of which each has a gradient as large as the tables of all blocks.
+    # Not one index after another: the gradient of each would be as large as the tables of all blocks.
     parts = zip(table.cos.unbind(), table.sin.unbind(), strict=True)
     return [RotaryTable(cos, sin, learned=True) for cos, sin in parts]
 
@@ -68,6 +68,6 @@ def still_rows(count: int, width: int, device: torch.device | None = None) -> Ro
     return RotaryTable(torch.ones(**shape), torch.zeros(**shape))
 
 
-def _each(tables: Tables, change: Callable[[RotaryTable], T]) -> tuple[T, T]:
+def _each(tables: Tables, change: Callable[[RotaryTable], _Changed]) -> tuple[_Changed, _Changed]:
     query = change(tables[0])
     return query, query if tables[0] is tables[1] else change(tables[1])
