@@ -51,6 +51,8 @@ class Stage(BaseModule):
 class PyramidVisionLLaMA(RotaryBackbone):
     """Four stages of LLaMA blocks that alternate window and sub-sampled attention (VisionLLaMA, Sec. 3.3).
 
+    There are no registers: a convolution merges the patches of a map between stages, where they had no place.
+
     Args:
         arch: A name of ``ARCHS``, or a dict with the same keys.
         out_type: ``avg_featmap``: (B, D); ``featmap``: (B, C, H, W); ``raw``: (B, N, D); or a component that
