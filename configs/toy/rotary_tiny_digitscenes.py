@@ -1,0 +1,23 @@
+"""Four blocks of VisionLLaMA-tiny classify DigitScenes at 32 px, and are tested at five sizes.
+
+tools/train.sh configs/toy/rotary_tiny_digitscenes.py
+
+One process on two CPU cores, 32 images, 350 steps.
+The base of configs/study/rotary_family_digitscenes.py, which changes one component at a time.
+"""
+
+_base_ = [
+    "../_base_/models/rotary_tiny.py",
+    "../_base_/datasets/digitscenes_cls_sizes.py",
+    "../_base_/schedules/cls_tiny.py",
+    "../_base_/runtime/default.py",
+    "../_base_/runtime/cls_iters.py",
+]
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, begin=0, end=35, by_epoch=False),
+    dict(type="CosineAnnealingLR", eta_min=0.0, begin=35, end=350, by_epoch=False),
+]
+train_cfg = dict(max_iters=350, val_interval=350)
+default_hooks = dict(checkpoint=dict(save_best=None))
+custom_hooks = [dict(type="mmvisionllama.RunSummaryHook")]  # no pictures of many short trainings
