@@ -20,11 +20,11 @@ class SameSizeBatchSampler(BatchSampler):
     """Batch the images of an evaluation that have one size, so that none is padded for another.
 
     Images of equal size are equal after every transform that draws nothing, as those of an evaluation. Sizes
-    are ``height`` and ``width`` of the data set, as COCO's annotations tell, those of images in memory, or the
-    headers of the files ``img_path``; an image of unknown size goes alone. Parts of a ``ConcatDataset``, which
-    may resize differently, are not mixed. Every index is given once. Batches are in the order of their last
-    images, so what the sampler gives last stays last: mmengine, which gathers results of several processes in
-    turns, takes the last ones for repeated.
+    are ``height`` and ``width`` of the data set, as COCO's annotations tell, those of images in memory, or
+    the headers of the files ``img_path``; an image of unknown size goes alone. Parts of a ``ConcatDataset``,
+    which may resize differently, are not mixed. Every index is given once. Batches are in the order of their
+    last images, so what the sampler gives last stays last: mmengine, which gathers results of several
+    processes in turns, takes the last ones for repeated.
 
     Args:
         sampler: mmengine's ``DefaultSampler`` or a subclass, without shuffling.

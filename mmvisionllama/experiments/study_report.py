@@ -118,7 +118,7 @@ def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
 
 
 def _draw_finals(study: Study, outcomes: Sequence[Outcome]) -> Figure:
-    """Draw a panel a metric and a row a run: seeds as dots, their mean as a stroke, the first run's across."""
+    """Draw a panel a metric and a row a run: seeds as dots, their mean as a stroke."""
     metrics = study.metrics
     size = (2.2 + 2.1 * len(metrics), 1.6 + 0.3 * len(outcomes))
     figure = Figure(figsize=size, dpi=110, layout="constrained")

@@ -93,6 +93,25 @@ def test_each_of_several_metrics_has_a_column_and_a_panel(trained_for_two: tuple
     assert [x.get_text() for x in figure.legends[0].get_texts()] == ["Fast: 85.0, 0.15", "Slow: 50.0, 0.5"]
 
 
+def test_where_runs_were_validated_once_each_seed_is_a_dot_in_the_row_of_its_run(
+    trained_for_two: tuple,
+) -> None:
+    study, jobs = trained_for_two
+    for job in jobs:
+        file = job.work_dir / "summary.json"
+        facts = json.loads(file.read_text())
+        file.write_text(json.dumps(facts | {"validations": facts["validations"][-1:]}))
+    figure = draw_study(study, collect(study, jobs))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["top1", "error"]
+    assert [x.get_text() for x in figure.axes[0].get_yticklabels()] == ["Slow", "Fast"]
+    first, *rows = figure.axes[0].lines  # the mean of the first run, then seeds and mean of each
+    assert list(first.get_xdata()) == [50.0, 50.0]
+    assert [(list(x.get_xdata()), {*x.get_ydata()}) for x in rows] == [
+        *(([50.0, 50.0], {0}), ([50.0], {0})),
+        *(([80.0, 90.0], {1}), ([85.0], {1})),
+    ]
+
+
 def test_a_metric_that_was_not_measured_is_an_error_that_lists_what_was(trained: tuple) -> None:
     study, jobs = trained
     file = jobs[-1].work_dir / "summary.json"

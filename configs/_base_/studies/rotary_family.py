@@ -1,4 +1,4 @@
-# Components of ViT-5, RoPE-ViT and DINOv3, one at a time in the place of VisionLLaMA's, as options on a config.
+# Components of ViT-5, RoPE-ViT and DINOv3, each alone in the place of VisionLLaMA's: options on one config.
 _table = {
     "model.backbone.pos_embed": dict(type="LearnedPosEmbed"),
     "optim_wrapper.paramwise_cfg.custom_keys.pos_embed.decay_mult": 0.0,
