@@ -2,7 +2,7 @@
 
 tools/train.sh configs/toy/rotary_tiny_digitscenes.py
 
-One process on two CPU cores, 32 images, 350 steps.
+One process on two CPU cores, 32 images, 300 steps.
 The base of configs/study/rotary_family_digitscenes.py, which changes one component at a time.
 """
 
@@ -15,9 +15,9 @@ _base_ = [
 ]
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, begin=0, end=35, by_epoch=False),
-    dict(type="CosineAnnealingLR", eta_min=0.0, begin=35, end=350, by_epoch=False),
+    dict(type="LinearLR", start_factor=1e-3, begin=0, end=30, by_epoch=False),
+    dict(type="CosineAnnealingLR", eta_min=0.0, begin=30, end=300, by_epoch=False),
 ]
-train_cfg = dict(max_iters=350, val_interval=350)
+train_cfg = dict(max_iters=300, val_interval=300)
 default_hooks = dict(checkpoint=dict(save_best=None))
 custom_hooks = [dict(type="mmvisionllama.RunSummaryHook")]  # no pictures of many short trainings
