@@ -111,6 +111,18 @@ def table_of(study: Study, outcomes: Sequence[Outcome]) -> list[list[str]]:
     return rows
 
 
+def as_markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
+    """Give the final values as a table for documents: the mean of the seeds, and their range."""
+    rows = [["run", "parameters", *study.metrics], ["---"] * (2 + len(study.metrics))]
+    for one in outcomes:
+        row = [one.label, f"{one.parameters:,}"]
+        for metric in study.metrics:
+            low, high = (_rounded(x) for x in (min(one.finals(metric)), max(one.finals(metric))))
+            row.append(f"{_rounded(one.mean(metric))} ({low} to {high})")
+        rows.append(row)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
     """Draw each metric against the step, or the final values where runs were validated at their end alone."""
     once = all(len(curve) == 1 for one in outcomes for curves in one.curves.values() for curve in curves)
