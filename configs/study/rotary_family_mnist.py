@@ -4,6 +4,8 @@
 """
 
 _base_ = "../_base_/studies/rotary_family.py"
+_plain = {"custom_hooks": [dict(type="mmvisionllama.RunSummaryHook")]}  # no pictures of so many trainings
 runs = {
-    name: dict(config="configs/toy/rotary_tiny_mnist.py", **run) for name, run in _base_._variants.items()
+    name: dict(config="configs/toy/rotary_tiny_mnist.py", label=label, options={**options, **_plain})
+    for name, (label, options) in _base_._variants.items()
 }

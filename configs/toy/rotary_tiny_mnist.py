@@ -20,4 +20,3 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=250, val_interval=250)
 default_hooks = dict(checkpoint=dict(save_best=None))
-custom_hooks = [dict(type="mmvisionllama.RunSummaryHook")]  # no pictures of many short trainings

@@ -29,9 +29,14 @@ def test_all_models_have_as_many_parameters_within_half_a_percent(runs: Mapping[
 
 def test_each_run_changes_one_component_and_nothing_but_its_decay(runs: Mapping[str, Run]) -> None:
     parts = {
-        name: {key.removeprefix("model.backbone.") for key in run.options if not key.endswith(".decay_mult")}
+        name: {key.removeprefix("model.backbone.") for key in run.options if key.startswith("model.")}
         for name, run in runs.items()
     }
+    assert all(
+        key.startswith("model.backbone.") or key.endswith(".decay_mult") or key == "custom_hooks"
+        for run in runs.values()
+        for key in run.options
+    )
     assert parts.pop("as2drope") == set()
     assert parts.pop("table") == {"rope", "pos_embed"}  # the one in the place of the other
     assert all(len(changed) == 1 for changed in parts.values()), parts
