@@ -8,8 +8,9 @@ from typing import Any
 from mmvisionllama.checks.data_problems import DataProblem
 from mmvisionllama.files import read_json
 
-# The hosts' metrics that compare classes of images with labels.
+# Metrics that compare classes of images with labels: the hosts', and ours.
 LABEL_METRICS = {"Accuracy", "SingleLabelMetric", "MultiLabelMetric", "AveragePrecision", "ConfusionMatrix"}
+LABEL_METRICS |= {"AccuracyBySize"}
 
 
 def metrics_of(cfg: Mapping[str, Any], evaluator: str) -> list[dict[str, Any]]:

@@ -33,11 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 @command(build_parser, interrupted="the same command goes on")
 def main(args: argparse.Namespace) -> None:
-    """Train, then print the table and write it as JSON and as curves."""
+    """Train, then print the table and write it as JSON, as Markdown and as a figure."""
     from mmvisionllama.experiments import study as studies
     from mmvisionllama.experiments import study_report, study_runs
     from mmvisionllama.experiments.reproduction import started_by
-    from mmvisionllama.files import write_json
+    from mmvisionllama.files import atomic_path, write_json
     from mmvisionllama.reports.figures import write_figure
     from mmvisionllama.reports.tracking import trackers_with
 
@@ -61,5 +61,7 @@ def main(args: argparse.Namespace) -> None:
         table.add_row(*row)
     console.print(table)
     write_json(out / "study.json", study_report.as_facts(study, outcomes))
+    with atomic_path(out / "study.md") as file:
+        file.write_text(study_report.as_markdown(study, outcomes))
     write_figure(study_report.draw_study(study, outcomes), out / "study.png")
-    console.print(f"{out / 'study.png'}\n{out / 'study.json'}", highlight=False)
+    console.print(*(out / f"study.{kind}" for kind in ("png", "md", "json")), sep="\n", highlight=False)

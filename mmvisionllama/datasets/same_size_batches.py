@@ -1,9 +1,11 @@
 """Batches of an evaluation whose images have one size."""
 
-from collections.abc import Hashable, Iterator
+from bisect import bisect_right
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -18,9 +20,10 @@ class SameSizeBatchSampler(BatchSampler):
     """Batch the images of an evaluation that have one size, so that none is padded for another.
 
     Images of equal size are equal after every transform that draws nothing, as those of an evaluation. Sizes
-    are ``height`` and ``width`` of the data set, as COCO's annotations tell, or else the headers of the files
-    ``img_path``; an image of unknown size goes alone. Every index is given once. Batches are in the order of
-    their last images, so what the sampler gives last stays last: mmengine, which gathers results of several
+    are ``height`` and ``width`` of the data set, as COCO's annotations tell, those of images in memory, or
+    the headers of the files ``img_path``; an image of unknown size goes alone. Parts of a ``ConcatDataset``,
+    which may resize differently, are not mixed. Every index is given once. Batches are in the order of their
+    last images, so what the sampler gives last stays last: mmengine, which gathers results of several
     processes in turns, takes the last ones for repeated.
 
     Args:
@@ -69,14 +72,24 @@ class SameSizeBatchSampler(BatchSampler):
         return sorted(batches, key=lambda batch: batch[-1])
 
     def _sizes(self) -> list[Hashable]:
-        infos = [self.sampler.dataset.get_data_info(index) for index in self.sampler]
-        sizes: list[Hashable] = [(info.get("height"), info.get("width")) for info in infos]
+        """Tell what images of one batch have in common."""
+        dataset, indices = self.sampler.dataset, list(self.sampler)
+        infos = [dataset.get_data_info(index) for index in indices]
+        sizes: list[Hashable] = [_known_size(info) for info in infos]
         unknown = [place for place, size in enumerate(sizes) if None in size]
         headers = read_headers([infos[place]["img_path"] for place in unknown])
         for place, header in zip(unknown, headers, strict=True):
             # Whether EXIF turns it counts: not all loaders follow.
             sizes[place] = place if header is None else (header.size, header.turned)
-        return sizes
+        ends = getattr(dataset, "cumulative_sizes", [len(dataset)])
+        return [(bisect_right(ends, index), size) for index, size in zip(indices, sizes, strict=True)]
+
+
+def _known_size(info: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Give height and width of an image, by its annotation or, where the data set holds it, by its pixels."""
+    if isinstance(img := info.get("img"), np.ndarray):
+        return img.shape[:2]
+    return info.get("height"), info.get("width")
 
 
 def evaluated_places(dataloader: DataLoader) -> list[int]:

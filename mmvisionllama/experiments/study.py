@@ -3,8 +3,9 @@
 import ast
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -15,7 +16,8 @@ from mmvisionllama.errors import ConfigError
 from mmvisionllama.suggestions import did_you_mean, refusal
 
 _KEYS = ("metric", "seeds", "reach", "preparations", "runs")
-_RUN_KEYS = ("config", "label", "load_from")
+_RUN_KEYS = ("config", "label", "load_from", "options")
+_EXAMPLE = '{"model.backbone.arch": "small"}'
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Run:
         sha256: Of what it resolves to, see :func:`config_hash`.
         load_from: Name of the preparation whose last checkpoint of the same seed it starts from.
         compared: Whether its metrics are reported; preparations are trained alone.
+        options: Values by key path in place of the config's, as those of ``--cfg-options``.
     """
 
     name: str
@@ -35,6 +38,11 @@ class Run:
     sha256: str
     load_from: str | None
     compared: bool
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def read_config(self) -> Config:
+        """Read the config of this run."""
+        return load_config(self.config, self.options)
 
 
 @dataclass(frozen=True)
@@ -103,11 +111,14 @@ def _read(file: Path, entries: dict[str, dict], prepared: Sequence[str], compare
         if source is not None and source not in prepared:
             hint, known = did_you_mean(source, prepared), ", ".join(prepared) or "none"
             raise ConfigError(f"{place}: load_from {source!r} is no preparation.{hint} There are: {known}")
+        options = entry.get("options", {})
+        if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+            raise ConfigError(f"{place}: options are values by key path, as in {_EXAMPLE}, got {options!r}")
         try:
-            sha256 = config_hash(load_config(entry["config"]))
+            sha256 = config_hash(load_config(entry["config"], options))
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        yield Run(name, entry.get("label", name), entry["config"], sha256, source, compared)
+        yield Run(name, entry.get("label", name), entry["config"], sha256, source, compared, options)
 
 
 def _require_keys(place: str, given: dict, allowed: Sequence[str], required: Sequence[str]) -> None:

@@ -111,7 +111,47 @@ def table_of(study: Study, outcomes: Sequence[Outcome]) -> list[list[str]]:
     return rows
 
 
+def as_markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
+    """Give the final values as a table for documents: the mean of the seeds, and their range."""
+    rows = [["run", "parameters", *study.metrics], ["---"] * (2 + len(study.metrics))]
+    for one in outcomes:
+        row = [one.label, f"{one.parameters:,}"]
+        for metric in study.metrics:
+            low, high = (_rounded(x) for x in (min(one.finals(metric)), max(one.finals(metric))))
+            row.append(f"{_rounded(one.mean(metric))} ({low} to {high})")
+        rows.append(row)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
+    """Draw each metric against the step, or the final values where runs were validated at their end alone."""
+    once = all(len(curve) == 1 for one in outcomes for curves in one.curves.values() for curve in curves)
+    return _draw_finals(study, outcomes) if once else _draw_curves(study, outcomes)
+
+
+def _draw_finals(study: Study, outcomes: Sequence[Outcome]) -> Figure:
+    """Draw a panel a metric and a row a run: seeds as dots, their mean as a stroke."""
+    metrics = study.metrics
+    size = (2.2 + 2.1 * len(metrics), 1.6 + 0.3 * len(outcomes))
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for ax, metric in zip(axes, metrics, strict=True):
+        ax.axvline(outcomes[0].mean(metric), color="0.75", linewidth=1, zorder=0)
+        for row, one in enumerate(outcomes):
+            finals = one.finals(metric)
+            ax.plot(finals, [row] * len(finals), "o", color="C0", markersize=4, alpha=0.6)
+            ax.plot([one.mean(metric)], [row], "|", color="C3", markersize=12, markeredgewidth=2)
+        ax.set_xlabel(metric, fontsize="small")
+        ax.grid(alpha=0.3)
+    axes[0].set_yticks(range(len(outcomes)), [one.label for one in outcomes])
+    axes[0].invert_yaxis()
+    figure.suptitle(
+        "\n".join([*textwrap.wrap(study.title, 30 * len(metrics)), _seeds_of(study, "each and mean")])
+    )
+    return figure
+
+
+def _draw_curves(study: Study, outcomes: Sequence[Outcome]) -> Figure:
     """Draw each metric against the step: the mean of the seeds as a line, all of them as a band."""
     panels = len(study.metrics)
     figure = Figure(figsize=(8 if panels == 1 else 5.5 * panels, 5.5), dpi=110, layout="constrained")
@@ -130,11 +170,15 @@ def draw_study(study: Study, outcomes: Sequence[Outcome]) -> Figure:
     for ax, metric in zip(axes, study.metrics, strict=True):
         ax.set(xlabel="step", ylabel=metric)
         ax.grid(alpha=0.3)
-    seeds = f"{len(study.seeds)} seeds: mean and range" if len(study.seeds) > 1 else f"seed {study.seeds[0]}"
-    figure.suptitle("\n".join([*textwrap.wrap(study.title, 80), f"({seeds})"]))
+    figure.suptitle("\n".join([*textwrap.wrap(study.title, 80), _seeds_of(study, "mean and range")]))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, title="mean at the end")
     return figure
+
+
+def _seeds_of(study: Study, shown: str) -> str:
+    """Say what of the seeds a figure shows."""
+    return f"({len(study.seeds)} seeds: {shown})" if len(study.seeds) > 1 else f"(seed {study.seeds[0]})"
 
 
 def _rounded(value: float) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmvisionllama.config import load_config
 from mmvisionllama.errors import StudyError
 from mmvisionllama.experiments.study import Run, Study, config_hash
 from mmvisionllama.files import as_json, read_record, write_json
@@ -55,6 +54,7 @@ class Job:
         """Say what decides the outcome of this training."""
         return {
             "config": self.run.config,
+            **({"options": self.run.options} if self.run.options else {}),
             "sha256": self.run.sha256,
             "seed": self.seed,
             "load_from": self.start.request() if self.start else None,
@@ -138,14 +138,16 @@ def _is_stale(job: Job) -> bool:
 
 
 def _launch(job: Job, command: Sequence[str], parallel: int, fresh: bool) -> None:
-    if config_hash(load_config(job.run.config)) != job.run.sha256:
+    if config_hash(job.run.read_config()) != job.run.sha256:
         raise StudyError(f"{job.run.config} has changed since the study began; start it again")
     # A folder of another request starts afresh: a resume would go on from the wrong training.
     resume = ["--overwrite"] if fresh else ["--resume", "auto"]
     if fresh:
         (job.work_dir / SUMMARY).unlink(missing_ok=True)
     write_json(job.work_dir / REQUEST, job.request())
-    options = [f"load_from={job.start.summary('last_checkpoint')['last_checkpoint']}"] if job.start else []
+    options = [f"{key}={value!r}" for key, value in job.run.options.items()]
+    if job.start:
+        options.append(f"load_from={job.start.summary('last_checkpoint')['last_checkpoint']}")
     options = ["--cfg-options", *options] if options else []
     threads = str(max((os.cpu_count() or 1) // parallel, 1))
     with (job.work_dir / LOG).open("a") as log:

@@ -31,6 +31,7 @@ def test_a_study_trains_reports_and_draws(
     assert facts["runs"][0]["final"]["error"] == [after["last"]["error"]]
     assert abs(after["last"]["error"] - before["last"]["error"]) < 1e-6
     assert after["seed"] == 4
+    assert (tmp_path / "out/study.md").read_text().startswith("| run | parameters | error |")
     assert (tmp_path / "out/study.png").read_bytes().startswith(b"\x89PNG")
 
 

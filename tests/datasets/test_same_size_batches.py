@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from PIL import Image
@@ -62,6 +63,13 @@ def test_sizes_are_read_from_files_and_an_image_of_unknown_size_goes_alone(tmp_p
     (tmp_path / "4.jpg").write_bytes(b"no image")
     infos = Infos({"img_path": str(tmp_path / f"{number}.jpg")} for number in (0, 4, 1, 2, 3, 4))
     assert list(SameSizeBatchSampler(sampler_of(infos), 4)) == [[1], [2], [0, 3], [4], [5]]
+
+
+def test_parts_of_a_joined_data_set_are_not_mixed_as_each_may_resize_differently() -> None:
+    in_memory = Infos({"img": np.zeros((side, side), np.uint8)} for side in (8, 8, 9, 8))
+    joined = Infos([*in_memory, *in_memory])
+    joined.cumulative_sizes = [4, 8]  # of mmengine's ConcatDataset
+    assert list(SameSizeBatchSampler(sampler_of(joined), 4)) == [[2], [0, 1, 3], [6], [4, 5, 7]]
 
 
 @pytest.mark.parametrize("sampler", [DefaultSampler(ANNOTATED), InfiniteSampler(ANNOTATED), [0, 1]])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmvisionllama.errors import ConfigError
+from mmvisionllama.experiments import study as studies
 from mmvisionllama.experiments.study import load_study
 from tests.tools.commands import TOY
 
@@ -22,7 +23,10 @@ def write(folder: Path, **settings: object) -> Path:
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
-def test_every_shipped_study_is_readable_and_says_how_it_is_run(file: Path) -> None:
+def test_every_shipped_study_is_readable_and_says_how_it_is_run(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "config_hash", lambda cfg: "")  # to format a config takes most of the time
     study = load_study(file)
     assert len(study.seeds) >= 3
     assert f"tools/study.py {file.relative_to(ROOT)}" in file.read_text()
@@ -54,6 +58,16 @@ def test_names_with_an_underscore_only_help_to_write_the_file(tmp_path: Path) ->
     assert len(load_study(write(tmp_path, _common="anything")).runs) == 1
 
 
+def test_options_change_the_config_of_a_run_alone(tmp_path: Path) -> None:
+    rate = {"optim_wrapper.optimizer.lr": 0.5}
+    runs = dict(one=dict(config=str(TOY)), fast=dict(config=str(TOY), options=rate))
+    one, fast = load_study(write(tmp_path, runs=runs)).runs
+    assert (
+        fast.read_config().optim_wrapper.optimizer.lr == 0.5 != one.read_config().optim_wrapper.optimizer.lr
+    )
+    assert (one.options, fast.options) == ({}, rate) and one.sha256 != fast.sha256
+
+
 TOY_RUN = dict(config=str(TOY))
 WRONG = {
     "unknown key": (dict(metrics="error"), "does not take 'metrics'. Did you mean 'metric'?"),
@@ -74,6 +88,14 @@ WRONG = {
         "load_from 'frist' is no preparation. Did you mean 'first'? There are: first",
     ),
     "name used twice": (dict(preparations=dict(one=TOY_RUN)), "one is both a preparation and a run"),
+    "options without keys": (
+        dict(runs=dict(one=TOY_RUN | dict(options=["lr=1"]))),
+        "one: options are values by",
+    ),
+    "unknown option": (
+        dict(runs=dict(one=TOY_RUN | dict(options={"optim_wrapper.optimizer.lrr": 1}))),
+        "toys.py: one: ",
+    ),
     "missing config": (dict(runs=dict(one=dict(config="configs/cls/nothing.py"))), "no config"),
 }
 

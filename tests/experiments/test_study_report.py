@@ -7,7 +7,7 @@ import pytest
 
 from mmvisionllama.errors import StudyError
 from mmvisionllama.experiments.study import Study, load_study
-from mmvisionllama.experiments.study_report import as_facts, collect, draw_study, table_of
+from mmvisionllama.experiments.study_report import as_facts, as_markdown, collect, draw_study, table_of
 from mmvisionllama.experiments.study_runs import Job, plan_jobs
 from mmvisionllama.files import as_json
 from tests.experiments.test_study import write
@@ -91,6 +91,35 @@ def test_each_of_several_metrics_has_a_column_and_a_panel(trained_for_two: tuple
     figure = draw_study(study, outcomes)
     assert [ax.get_ylabel() for ax in figure.axes] == ["top1", "error"]
     assert [x.get_text() for x in figure.legends[0].get_texts()] == ["Fast: 85.0, 0.15", "Slow: 50.0, 0.5"]
+
+
+def test_the_table_for_documents_has_means_and_the_range_of_the_seeds(trained_for_two: tuple) -> None:
+    study, jobs = trained_for_two
+    assert as_markdown(study, collect(study, jobs)).splitlines() == [
+        "| run | parameters | top1 | error |",
+        "| --- | --- | --- | --- |",
+        "| Slow | 1,500,000 | 50.0 (50.0 to 50.0) | 0.5 (0.5 to 0.5) |",
+        "| Fast | 1,500,000 | 85.0 (80.0 to 90.0) | 0.15 (0.1 to 0.2) |",
+    ]
+
+
+def test_where_runs_were_validated_once_each_seed_is_a_dot_in_the_row_of_its_run(
+    trained_for_two: tuple,
+) -> None:
+    study, jobs = trained_for_two
+    for job in jobs:
+        file = job.work_dir / "summary.json"
+        facts = json.loads(file.read_text())
+        file.write_text(json.dumps(facts | {"validations": facts["validations"][-1:]}))
+    figure = draw_study(study, collect(study, jobs))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["top1", "error"]
+    assert [x.get_text() for x in figure.axes[0].get_yticklabels()] == ["Slow", "Fast"]
+    first, *rows = figure.axes[0].lines  # the mean of the first run, then seeds and mean of each
+    assert list(first.get_xdata()) == [50.0, 50.0]
+    assert [(list(x.get_xdata()), {*x.get_ydata()}) for x in rows] == [
+        *(([50.0, 50.0], {0}), ([50.0], {0})),
+        *(([80.0, 90.0], {1}), ([85.0], {1})),
+    ]
 
 
 def test_a_metric_that_was_not_measured_is_an_error_that_lists_what_was(trained: tuple) -> None:

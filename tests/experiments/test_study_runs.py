@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.errors import StudyError
 from mmvisionllama.experiments.study import load_study
 from mmvisionllama.experiments.study_runs import Job, plan_jobs, run_study
@@ -70,6 +71,22 @@ def test_a_run_starts_from_the_last_checkpoint_of_its_preparation(
     assert [x["name"] for x in calls(out)].index("after_seed0") == 2
     assert options["after_seed0"][-2:] == ["--cfg-options", f"load_from={out / 'before_seed0' / 'last.pth'}"]
     assert "--cfg-options" not in options["alone_seed0"]
+
+
+def test_options_of_a_run_reach_its_training_as_they_are_and_are_recorded(
+    tmp_path: Path, out: Path, command: list[str]
+) -> None:
+    given = {
+        "optim_wrapper.optimizer.lr": 1e-05,
+        "optim_wrapper.clip_grad": dict(max_norm=1.0),
+        "log_level": "INFO",
+        "load_from": None,
+    }
+    run_study(plan(tmp_path, out, runs=dict(changed=dict(config=str(TOY), options=given))), command)
+    options = calls(out)[-1]["options"]
+    assert parse_options(options[options.index("--cfg-options") + 1 :]) == given
+    assert json.loads((out / "changed_seed0/study_run.json").read_text())["options"] == given
+    assert "options" not in json.loads((out / "before_seed0/study_run.json").read_text())
 
 
 def test_trainings_at_a_time_share_the_cores(
