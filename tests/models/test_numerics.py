@@ -56,9 +56,7 @@ def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize(
-    ("build", "img_hw"), [(two_blocks, (64, 64)), (two_stages, (40, 72))]
-)
+@pytest.mark.parametrize(("build", "img_hw"), [(two_blocks, (64, 64)), (two_stages, (40, 72))])
 def test_compiles_as_one_graph_and_computes_the_same(
     build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
 ) -> None:
