@@ -21,8 +21,9 @@ LONGEST = (
     "tests/cli/",
     "tests/benchmark/",
 )
-# Files that begin with one of these share a process: a cluster, and configs or trainings with their models.
-PROCESS_GROUPS = ("tests/slurm/", "tests/configs/", "tests/inference/")
+# Files that begin with one of these share a process: a cluster, configs or trainings with their models, and
+# conversions.
+PROCESS_GROUPS = ("tests/slurm/", "tests/configs/", "tests/inference/", "tests/checkpoint/released/")
 ALWAYS = "tests/test_architecture.py"  # also holds the documents
 
 

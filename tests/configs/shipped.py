@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvisionllama.config import load_config
+from mmvisionllama.training.checkpoint_content import plain_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
@@ -48,6 +50,17 @@ def _nothing_drawn() -> Iterator[None]:
         for name in ("kaiming_uniform_", "uniform_", "normal_", "trunc_normal_"):
             patch.setattr(nn.init, name, lambda tensor, *args, **kwargs: tensor)
         yield
+
+
+def saved(cfg: Any) -> dict[str, Any]:
+    """Give what a checkpoint of a training keeps of its config."""
+    model = json.loads(json.dumps(plain_config(cfg.model)))
+    return {"meta": {"model": model, "cfg": text_of(cfg)}}
+
+
+def text_of(cfg: Config) -> str:
+    """Give the text that a training keeps, but in lines of any length, which takes no time."""
+    return Config(cfg.to_dict(), format_python_code=False).pretty_text
 
 
 def shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -8,10 +8,11 @@ import pytest
 from mmengine.config import Config
 from torch import nn
 
+from mmvisionllama.checks.same_model import differences
 from mmvisionllama.checks.schedules import check_schedules
 from mmvisionllama.config.custom_keys import require_known_custom_keys
 from mmvisionllama.config.global_batch import share_batch
-from tests.configs.shipped import NAMES, ROOT, header, load
+from tests.configs.shipped import NAMES, ROOT, header, load, saved
 
 HOSTS = {
     "cls": "mmpretrain",
@@ -47,6 +48,11 @@ def length(cfg: Config) -> int:
 @every_config
 def test_no_key_is_unknown_and_no_type_is_missing(name: str) -> None:
     load(name)
+
+
+@every_config
+def test_a_checkpoint_has_no_difference_from_its_own_config(name: str) -> None:
+    assert differences(saved(load(name)), "x.pth", load(name)) == []
 
 
 @every_config

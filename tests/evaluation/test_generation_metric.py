@@ -1,8 +1,6 @@
 """The metrics in the validation loop."""
 
-import json
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from mmengine import dist
 from mmengine.dataset import DefaultSampler, pseudo_collate
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, MODELS
-from torch import Tensor, multiprocessing
+from torch import Tensor
 
 from mmvisionllama.config import check_config, load_config
 from mmvisionllama.errors import EvaluationError
@@ -20,6 +18,7 @@ from mmvisionllama.evaluation.generation_metric import GenerationMetric
 from mmvisionllama.evaluation.scores import Target, score
 from tests.evaluation.classifiers import MNIST, save_classifier
 from tests.evaluation.extractors import PixelFeatures
+from tests.processes import in_processes
 
 DIGITS = "configs/toy/dit_visionllama_tiny_digits.py"
 PIXEL_METRIC = dict(features=dict(type="PixelFeatures"), to_rgb=False)
@@ -50,22 +49,13 @@ def test_values_are_those_of_all_images_at_once() -> None:
     assert found == pytest.approx({f"generation/{name}": x for name, x in expected.items()})
 
 
-def _in_process(rank: int, processes: int, folder: Path) -> None:
-    os.environ |= dict(RANK=str(rank), WORLD_SIZE=str(processes), LOCAL_RANK=str(rank))
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=processes
-    )
-    metric = GenerationMetric(**PIXEL_METRIC, collect_dir=str(folder / "parts"))
-    found = evaluated(metric)
-    (folder / f"{rank}.json").write_text(json.dumps([found, dist.get_world_size()]))
-    torch.distributed.destroy_process_group()
-
-
 def test_every_process_gets_the_values_that_one_process_gets(tmp_path: Path) -> None:
-    multiprocessing.spawn(_in_process, (2, tmp_path), nprocs=2)
+    def evaluated_here(rank: int) -> tuple[dict[str, float], int]:
+        metric = GenerationMetric(**PIXEL_METRIC, collect_dir=str(tmp_path / "parts"))
+        return evaluated(metric), dist.get_world_size()
+
     expected = evaluated(GenerationMetric(**PIXEL_METRIC))
-    for rank in range(2):
-        found, processes = json.loads((tmp_path / f"{rank}.json").read_text())
+    for found, processes in in_processes(2, evaluated_here):
         assert processes == 2
         assert found == pytest.approx(expected, rel=1e-6)
 

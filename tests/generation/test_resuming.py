@@ -9,30 +9,30 @@ from mmengine.optim import build_optim_wrapper
 from mmvisionllama.checkpoint import read_checkpoint
 from mmvisionllama.checks.run import build_model
 from mmvisionllama.config import load_config
-from tests.tools.commands import IN_PROCESS, run
+from tests.inference.models import write_config
+from tests.tools.commands import run
 
 SIT = "configs/toy/sit_visionllama_tiny_digits.py"
 SCALED = {"optim_wrapper.type": "AmpOptimWrapper", "optim_wrapper.loss_scale": "dynamic"}
 
 
-def train(work_dir: Path, steps: int, *options: str) -> None:
+def train(config: Path, work_dir: Path, steps: int, *options: str) -> None:
     lengths = [f"train_cfg.max_iters={steps}", "train_cfg.val_interval=3", "unchecked=[param_scheduler]"]
-    saved = ["default_hooks.checkpoint.interval=3", "train_dataloader.batch_size=16"]
-    few = ["val_dataloader.dataset.indices=4", "model.sampler.steps=2"]
-    given = ["--cfg-options", *IN_PROCESS, *lengths, *saved, *few]
-    assert run("train", SIT, "--work-dir", work_dir, *options, *given) == 0
+    given = ["default_hooks.checkpoint.interval=3", "model.sampler.steps=2", *lengths]
+    assert run("train", config, "--work-dir", work_dir, *options, "--cfg-options", *given) == 0
 
 
-def samples(checkpoint: Path, out: Path, *options: str) -> dict[str, bytes]:
+def samples(config: Path, checkpoint: Path, out: Path, *options: str) -> dict[str, bytes]:
     given = ["--out", out, "--num", "10", "--steps", "2", *options]
-    assert run("sample", SIT, checkpoint, *given) == 0
+    assert run("sample", config, checkpoint, *given) == 0
     return {path.name: path.read_bytes() for path in out.glob("0*.png")}
 
 
 def test_a_resumed_training_ends_in_the_samples_of_an_undisturbed_one(tmp_path: Path) -> None:
-    train(tmp_path / "whole", 6)
-    train(tmp_path / "halves", 3)
-    train(tmp_path / "halves", 6, "--resume")
+    config = write_config("generation", tmp_path)
+    train(config, tmp_path / "whole", 6)
+    train(config, tmp_path / "halves", 3)
+    train(config, tmp_path / "halves", 6, "--resume")
     files = [tmp_path / name / "iter_6.pth" for name in ("whole", "halves")]
     whole, halves = map(read_checkpoint, files)
     assert int(whole["ema_state_dict"]["steps"]) == int(halves["ema_state_dict"]["steps"]) == 6
@@ -42,7 +42,7 @@ def test_a_resumed_training_ends_in_the_samples_of_an_undisturbed_one(tmp_path: 
         for name, value in whole[part].items():
             assert torch.equal(value, halves[part][name]), name
     for options in ([], ["--raw"]):
-        drawn = [samples(x, tmp_path / f"{i}{options}", *options) for i, x in enumerate(files)]
+        drawn = [samples(config, x, tmp_path / f"{i}{options}", *options) for i, x in enumerate(files)]
         assert drawn[0] == drawn[1]
         assert len(set(drawn[0].values())) > 1
 

@@ -31,10 +31,12 @@ FOLDERS = {
 }
 PREDICTING = list(FOLDERS)
 _PLAIN = dict(_delete_=True, embed_dims=96, num_layers=2, num_heads=3)
+_PYRAMID = dict(_delete_=True, embed_dims=(32, 64, 128, 160), depths=(2, 1, 1, 1), num_heads=(1, 2, 4, 5))
 _SHALLOW: dict[str, dict[str, Any]] = {
     "classification": dict(backbone=dict(arch=_PLAIN)),
     "segmentation": dict(backbone=dict(arch={**_PLAIN, "num_layers": 4}, out_indices=(0, 1, 2, 3))),
     "detection": dict(
+        backbone=dict(arch=_PYRAMID),
         train_cfg=dict(rpn_proposal=dict(max_per_img=100), rcnn=dict(sampler=dict(num=32))),
         # It finds something after a few steps.
         test_cfg=dict(rpn=dict(max_per_img=100), rcnn=dict(score_thr=0.0, max_per_img=20)),
