@@ -33,13 +33,6 @@ def short(**options: object) -> PyramidVisionLLaMA:
     return pyramid(arch=PYRAMID_ARCH | dict(depths=(2, 1, 1, 1)), **options)
 
 
-def two_stages(**options: object) -> PyramidVisionLLaMA:
-    """Build the first half of a short pyramid, which gives the map of its last stage."""
-    model = short(out_indices=(1,), out_type="featmap", **options)
-    del model.stages[2:]
-    return model
-
-
 def seeded(build: Callable[..., RotaryBackbone], **options: object) -> RotaryBackbone:
     torch.manual_seed(0)
     return build(**options)

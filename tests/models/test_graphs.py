@@ -10,7 +10,7 @@ from mmengine.analysis import get_model_complexity_info
 
 from mmvisionllama.models.backbone import RotaryBackbone
 from mmvisionllama.models.grids import window_places
-from tests.models.test_backbones import images, plain, seeded, two_stages
+from tests.models.test_backbones import images, plain, seeded, short
 
 SHALLOW = dict(embed_dims=32, num_layers=2, num_heads=2)
 # Sides of one window, of less, of several, and such as no patch or window divides.
@@ -18,11 +18,11 @@ SIZES = [
     (72, 104),
     (64, 64),
     (61, 35),
-    (112, 80),
+    (224, 160),
     (96, 96),
-    (100, 160),
+    (200, 320),
     (48, 80),
-    (33, 200),
+    (33, 400),
     (56, 56),
     (40, 36),
 ]
@@ -37,10 +37,14 @@ def windowed(**options: object) -> RotaryBackbone:
     return plain(arch=SHALLOW, out_type="featmap", window=window, **options)
 
 
-every = pytest.mark.parametrize("build", [shallow, windowed, two_stages])
+def short_maps(**options: object) -> RotaryBackbone:
+    return short(out_type="featmap", **options)
 
 
-@pytest.mark.parametrize("build", [windowed, two_stages])
+every = pytest.mark.parametrize("build", [shallow, windowed, short_maps])
+
+
+@pytest.mark.parametrize("build", [windowed, short_maps])
 def test_an_export_with_free_sides_computes_the_same_at_every_size_or_refuses_it(
     build: Callable[..., RotaryBackbone],
 ) -> None:
@@ -65,7 +69,7 @@ def test_an_export_with_free_sides_computes_the_same_at_every_size_or_refuses_it
             torch.testing.assert_close(outs, model(img), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("build", [windowed, two_stages])
+@pytest.mark.parametrize("build", [windowed, short_maps])
 def test_two_graphs_at_most_serve_ten_sizes(build: Callable[..., RotaryBackbone]) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -7,11 +7,18 @@ import torch
 from torch import Tensor
 
 from mmvisionllama.models.backbone import RotaryBackbone
-from tests.models.test_backbones import PLAIN_ARCH, both, images, plain, pyramid, seeded, short, two_stages
+from tests.models.test_backbones import PLAIN_ARCH, both, images, plain, pyramid, seeded, short
 
 
+# Compilers take a second or two for each block: two of several equal ones, two stages of four.
 def two_blocks(**options: object) -> RotaryBackbone:
     return plain(arch=PLAIN_ARCH | dict(num_layers=2), **options)
+
+
+def two_stages(**options: object) -> RotaryBackbone:
+    model = short(out_indices=(1,), out_type="featmap", **options)
+    del model.stages[2:]
+    return model
 
 
 as_graph = pytest.mark.parametrize("build", [two_blocks, two_stages])
@@ -56,7 +63,13 @@ def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(("build", "img_hw"), [(two_blocks, (64, 64)), (two_stages, (40, 72))])
+=======
+@pytest.mark.parametrize(
+    ("build", "img_hw"), [(two_blocks, (64, 64)), (two_blocks, (40, 72)), (short, (40, 72))]
+)
+>>>>>>> parent of efdda5b (Compile and export two stages of pyramids in place of four, and maps of fewer tokens)
 def test_compiles_as_one_graph_and_computes_the_same(
     build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
 ) -> None:
