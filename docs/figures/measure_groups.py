@@ -1,4 +1,4 @@
-"""Measure what groups of an optimizer take: PYTHONPATH=. python docs/figures/measure_groups.py CONFIG [CONFIG ...]
+"""Measure what groups of an optimizer take: PYTHONPATH=. python docs/figures/measure_groups.py CONFIG...
 
 A group for each parameter, as mmengine makes them, and one for each setting, as trainings here have them.
 """

@@ -63,13 +63,9 @@ def test_autocast_trains_and_keeps_the_residual_stream_in_float32(
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("build", "img_hw"), [(two_blocks, (64, 64)), (two_stages, (40, 72))])
-=======
 @pytest.mark.parametrize(
     ("build", "img_hw"), [(two_blocks, (64, 64)), (two_blocks, (40, 72)), (short, (40, 72))]
 )
->>>>>>> parent of efdda5b (Compile and export two stages of pyramids in place of four, and maps of fewer tokens)
 def test_compiles_as_one_graph_and_computes_the_same(
     build: Callable[..., RotaryBackbone], img_hw: tuple[int, int]
 ) -> None:
