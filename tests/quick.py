@@ -9,9 +9,11 @@ from yapf.yapflib import yapf_api
 
 from mmvisionllama.reports import figures
 
-_DPI = 40  # a picture of two images is 58 pixels high
-# Where figures and the text of configs are looked at.
-_ABOUT_LOOKS = ("tests/analysis/", "tests/reports/", "tests/run_reports/", "tests/test_compat.py")
+# Where figures and the text of configs are looked at, or compared with those of processes that are no forks.
+_ABOUT_LOOKS = (
+    *("tests/analysis/", "tests/reports/", "tests/run_reports/", "tests/test_compat.py"),
+    *("tests/cli/test_reproduce.py", "tests/cli/test_screen_of_runs.py"),
+)
 
 
 def is_about_looks(nodeid: str) -> bool:
@@ -24,7 +26,7 @@ def write_plainly(patch: pytest.MonkeyPatch) -> None:
 
     def blank_png_of(figure: Figure) -> bytes:
         png = io.BytesIO()
-        width, height = (round(inches * _DPI) for inches in figure.get_size_inches())
+        width, height = (round(inches * figure.dpi) for inches in figure.get_size_inches())
         Image.new("L", (width, height), 255).save(png, "PNG")
         return png.getvalue()
 
