@@ -217,11 +217,15 @@ class WindowAttention(RotaryAttention):
         real_WS = self._real_places(hw, x.device) if self.mask_padding and padded else None
         each = x.shape[0], rows * cols
         extra, window = self._attend_in_windows(extra, window, each, tables, real_WS, real_WS)
+        early = extra is None and not padded  # the last layer then has no copy of its input to keep
+        if early:
+            window = self._merge(window, gamma)
         map_BYXSTD = window.unflatten(1, (side, side)).unflatten(0, (x.shape[0], rows, cols))
         map_BHWD = map_BYXSTD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if padded:
             map_BHWD = map_BHWD[:, : hw[0], : hw[1]]
-        return self._merge(join_extra(extra, map_BHWD.flatten(1, 2)), gamma)
+        x = join_extra(extra, map_BHWD.flatten(1, 2))
+        return x if early else self._merge(x, gamma)
 
     def _attend_in_windows(
         self,
