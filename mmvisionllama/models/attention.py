@@ -13,7 +13,7 @@ from mmvisionllama.models.grids import Grid, grid_positions, holds, is_free, pad
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import RoPE2D, Scale, rotate_pairs, summary_positions
 from mmvisionllama.models.rotary_table import Tables, rows_of
-from mmvisionllama.models.thrifty_linear import linear_on_squares, scaled_linear
+from mmvisionllama.models.linear import linear_on_squares, scaled_linear
 
 
 def scaled_dot_product(
@@ -137,9 +137,7 @@ class RotaryAttention(nn.Module):
         """Make the rotary tables for tokens at these places of a map of ``hw`` tokens."""
         return rope.tables(position_N2, hw=hw, scale=scale)
 
-    def forward(
-        self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
         """Map (B, N, D) to (B, N, D), times ``gamma`` (D,), which is LayerScale."""
         return self._merge(self._attend(x, tables), gamma)
 
@@ -198,9 +196,7 @@ class WindowAttention(RotaryAttention):
         """Make the tables of one window, which are never scaled."""
         return rope.window_tables(self.window_size, position_N2.device)
 
-    def forward(
-        self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
         side = self.window_size
         if holds(hw[0] == side) and holds(hw[1] == side):
             return super().forward(x, hw, tables, gamma=gamma)
@@ -334,9 +330,7 @@ class SubsampledAttention(RotaryAttention):
         key_M2 = summary_positions(hw, self.ratio, rope.key_positions, position_N2.device)
         return rope.tables(position_N2, key_M2, hw=hw, scale=scale)
 
-    def forward(
-        self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
         return self._merge(scaled_dot_product(*self.project_map(x, hw, tables), grouped=self.grouped), gamma)
 
     def project_map(self, x: Tensor, hw: Grid, tables: Tables | None) -> tuple[Tensor, Tensor, Tensor]:

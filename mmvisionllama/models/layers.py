@@ -16,7 +16,7 @@ from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import Tables
-from mmvisionllama.models.thrifty_linear import gated, gated_linear, linear_on_squares, scaled_linear
+from mmvisionllama.models.linear import gated, gated_linear, linear_on_squares, scaled_linear
 from mmvisionllama.registry import MODELS, build_component
 
 
