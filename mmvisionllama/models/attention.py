@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from mmvisionllama.arguments import Component, Count, Positive, checked
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import Grid, grid_positions, holds, is_free, padding, squares, window_places
+from mmvisionllama.models.linear import linear_on_squares, scaled_linear
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import RoPE2D, Scale, rotate_pairs, summary_positions
 from mmvisionllama.models.rotary_table import Tables, rows_of
-from mmvisionllama.models.linear import linear_on_squares, scaled_linear
 
 
 def scaled_dot_product(

@@ -14,9 +14,9 @@ from mmvisionllama.arguments import Component, Positive, PositiveNumber, Within,
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
+from mmvisionllama.models.linear import gated, gated_linear, linear_on_squares, scaled_linear
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import Tables
-from mmvisionllama.models.linear import gated, gated_linear, linear_on_squares, scaled_linear
 from mmvisionllama.registry import MODELS, build_component
 
 
