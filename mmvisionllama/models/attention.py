@@ -213,7 +213,8 @@ class WindowAttention(RotaryAttention):
         real_WS = self._real_places(hw, x.device) if self.mask_padding and padded else None
         each = x.shape[0], rows * cols
         extra, window = self._attend_in_windows(extra, window, each, tables, real_WS, real_WS)
-        early = extra is None and not padded  # the last layer then has no copy of its input to keep
+        # So the last layer has no copy of its input to keep; a compiler decides itself what it keeps.
+        early = extra is None and not padded and not torch.compiler.is_compiling()
         if early:
             window = self._merge(window, gamma)
         map_BYXSTD = window.unflatten(1, (side, side)).unflatten(0, (x.shape[0], rows, cols))
