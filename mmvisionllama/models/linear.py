@@ -12,8 +12,8 @@ from mmvisionllama.host_internals import is_watched
 def scaled_linear(layer: nn.Module, x: Tensor, gamma: Tensor | None) -> Tensor:
     """Apply a layer and LayerScale (None: none). While training, its weight is scaled, and not what it makes.
 
-    The products with ``gamma``, of every token else, then need not be kept for its gradient. A compiler decides
-    itself what it keeps.
+    The products with ``gamma``, of every token else, then need not be kept for its gradient. A compiler
+    decides itself what it keeps.
     """
     if gamma is None:
         return layer(x)
