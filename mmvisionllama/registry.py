@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def build_component(cfg: dict[str, Any], **given: Any) -> Any:
         given: Arguments that the caller derives (widths, heads); the config must not repeat them.
 
     Raises:
-        ArgumentError: if the type is missing or unknown, or an argument is unknown, given twice or wrong.
+        ArgumentError: if the type is missing, unknown or of another kind of part, or an argument is unknown,
+            given twice or wrong.
     """
     args = dict(check("a component", cfg, dict))
     name = str(args.pop("type", None)).removeprefix(f"{SCOPE}.")
@@ -131,4 +133,8 @@ def build_component(cfg: dict[str, Any], **given: Any) -> Any:
         raise ArgumentError(f"{name} does not take {sorted(unknown)}; it takes {sorted(free)}")
     for key, value in args.items():
         check(f"{name}: {key}", value, free[key].annotation)
+    if missing := [key for key, x in free.items() if key not in args and x.default is Parameter.empty]:
+        raise ArgumentError(
+            f"{name} needs {missing}, but this place gives {sorted(given)}: take another type"
+        )
     return component(**{key: value for key, value in given.items() if key in accepted}, **args)

@@ -13,6 +13,20 @@ from mmvisionllama.config.option_values import parse_options
 from mmvisionllama.errors import ConfigError
 
 
+class _Dicts(ast.NodeTransformer):
+    """Write ``dict(a=1)`` as ``{"a": 1}``, which is a literal."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node.func) != "dict" or node.args or not all(pair.arg for pair in node.keywords):
+            return node
+        keys, values = (
+            [ast.Constant(pair.arg) for pair in node.keywords],
+            [pair.value for pair in node.keywords],
+        )
+        return ast.Dict(keys, values)
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One of the models that are compared.
@@ -35,7 +49,8 @@ def parse_model(text: str, *, whole: bool = False) -> ModelSpec:
 
     Args:
         text: ``configs/seg/...py``, also with options as ``--cfg-options`` takes them, in one string:
-            ``configs/det/...py model.backbone.with_cp=True``; or ``mmpretrain.DeiT3(arch='small')``.
+            ``configs/det/...py model.backbone.with_cp=True``; or ``mmpretrain.DeiT3(arch='small')``, with
+            components as in a config, ``rope=dict(type='RoPE2D')``.
         whole: Take the whole model of a config and not its backbone alone.
 
     Raises:
@@ -48,7 +63,8 @@ def parse_model(text: str, *, whole: bool = False) -> ModelSpec:
     try:
         call = ast.parse(text, mode="eval").body
         if isinstance(call, ast.Call) and not call.args:
-            arguments = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+            values = [ast.literal_eval(_Dicts().visit(keyword.value)) for keyword in call.keywords]
+            arguments = {keyword.arg: x for keyword, x in zip(call.keywords, values, strict=True)}
             return ModelSpec(text, dict(type=ast.unparse(call.func), **arguments))
     except (SyntaxError, ValueError, TypeError) as error:
         raise ConfigError(f"cannot read the model {text!r}: {error}") from error

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from mmvisionllama.arguments import Component, Positive, Sides, Within, checked
+from mmvisionllama.arguments import Component, Positive, Sides, Within, check, checked
 from mmvisionllama.errors import ArgumentError
-from mmvisionllama.models.attention import RotaryAttention
-from mmvisionllama.models.backbone import ATTENTION_OPTIONS, CompleteInit, resolve_arch
+from mmvisionllama.models.attention import RotaryAttention, join_extra, split_extra
+from mmvisionllama.models.backbone import ATTENTION_OPTIONS, CompleteInit, build_rope, resolve_arch
 from mmvisionllama.models.grids import Grid, grid_positions
 from mmvisionllama.models.layers import build_norm
-from mmvisionllama.models.rotary_table import Tables, of_block
+from mmvisionllama.models.registers import build_registers
+from mmvisionllama.models.rotary_table import Tables, of_blocks
 from mmvisionllama.registry import MODELS, build_component
 from mmvisionllama.suggestions import check_keys
 
@@ -60,6 +61,8 @@ class DiT(CompleteInit, BaseModule):
             and cosines added to the patches; or a dict of the components ``rope``, ``pos_embed`` and ``ffn``
             that take the place of LLaMA's, and of ``attn``, options of :class:`RotaryAttention` such as
             ``dict(qk_norm=dict(type="RMSNorm", eps=1e-6))``.
+        registers: ``dict(count=4, rope=dict(type="RoPE2D", base=100))``: :class:`Registers`, which blocks
+            see, modulated as the patches are, and the head does not. Without ``rope`` they are not rotated.
         with_cp: Recompute each block's activations in the backward pass.
 
     Raises:
@@ -84,6 +87,7 @@ class DiT(CompleteInit, BaseModule):
         label_dropout: Annotated[float, Within("[0, 1)")] = 0.1,
         learn_sigma: bool = True,
         block: Literal["llama", "vit"] | dict = "llama",
+        registers: dict | None = None,
         with_cp: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -105,8 +109,9 @@ class DiT(CompleteInit, BaseModule):
             AdaLNBlock(self.embed_dims, num_heads, parts["ffn"], parts.get("attn"))
             for _ in range(sizes["num_layers"])
         )
-        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads, depth=sizes["num_layers"])
-        self.rope = parts["rope"] and build_component(parts["rope"], **heads)
+        heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads)
+        self.rope = build_rope(parts["rope"], heads, sizes["num_layers"], parts.get("attn") or {})
+        self.registers = build_registers(registers, self.embed_dims, self.rope, heads)
         table = dict(embed_dims=self.embed_dims, train_hw=self.train_hw)
         self.pos_embed = parts["pos_embed"] and build_component(parts["pos_embed"], **table)
         self.head = AdaLNHead(self.embed_dims, self.out_channels * patch_size**2)
@@ -115,6 +120,11 @@ class DiT(CompleteInit, BaseModule):
     def null_label(self) -> int | None:
         """The label that stands for no class, None in a network without label dropout."""
         return self.num_classes if self.label_dropout else None
+
+    @property
+    def extra_tokens(self) -> int:
+        """How many tokens precede the patches: the registers."""
+        return len(self.registers or ())
 
     @property
     def modulation_dims(self) -> int:
@@ -162,13 +172,17 @@ class DiT(CompleteInit, BaseModule):
         late = self.pos_embed is not None and self.pos_embed.after_first_block
         if self.pos_embed is not None and not late:
             token = self.pos_embed(token, hw)
+        if self.registers is not None:
+            token = self.registers(token)
         conditions = self._conditions(time_B, label_B, x.dtype, modulation_BM)
-        tables = self._tables(hw, x.device)
+        tables = of_blocks(self._tables(hw, x.device), len(self.blocks))
         for i, (block, condition) in enumerate(zip(self.blocks, conditions, strict=False)):
-            token = self._run(block, token, condition, hw, of_block(tables, i))
+            token = self._run(block, token, condition, hw, tables[i])
             if i == 0 and late:
-                token = self.pos_embed(token, hw)
-        out_BNE = self.head(token, conditions[-1]).to(x.dtype)
+                extra, patches = split_extra(token, self.extra_tokens)
+                token = join_extra(extra, self.pos_embed(patches, hw))
+        _, patches = split_extra(token, self.extra_tokens)
+        out_BNE = self.head(patches, conditions[-1]).to(x.dtype)
         return rearrange(out_BNE, "b (h w) (p q c) -> b c (h p) (w q)", h=hw[0], p=side, q=side)
 
     def _modulated(self) -> list["Modulation"]:
@@ -194,7 +208,9 @@ class DiT(CompleteInit, BaseModule):
     def _tables(self, hw: Grid, device: torch.device) -> Tables | None:
         if self.rope is None:
             return None
-        return self.rope.tables(grid_positions(hw, device), hw=hw, scale=self.rope.scale(hw, self.train_hw))
+        scale = self.rope.scale(hw, self.train_hw)
+        tables = self.rope.tables(grid_positions(hw, device), hw=hw, scale=scale)
+        return tables if self.registers is None else self.registers.with_rows(tables)
 
     def _run(self, block: nn.Module, *args: Tensor | Grid | Tables | None) -> Tensor:
         if self.with_cp and torch.is_grad_enabled():
@@ -207,8 +223,12 @@ def resolve_block(block: str | dict) -> dict[str, dict | None]:
     if isinstance(block, str):
         return BLOCKS[block]
     check_keys("block", block, [*BLOCKS["llama"], "attn"])
-    check_keys("block.attn", block.get("attn") or {}, ATTENTION_OPTIONS)
-    return BLOCKS["llama"] | block
+    parts = BLOCKS["llama"] | block
+    for name in ("rope", "pos_embed"):
+        check(f"block.{name}", parts[name], Component | None)
+    check("block.ffn", parts["ffn"], Component)
+    check_keys("block.attn", check("block.attn", parts.get("attn"), dict | None) or {}, ATTENTION_OPTIONS)
+    return parts
 
 
 class TimeEmbed(BaseModule):

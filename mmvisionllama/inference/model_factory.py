@@ -26,6 +26,7 @@ from mmvisionllama.suggestions import check_keys, did_you_mean
 _BACKBONES = {"visionllama": VisionLLaMA, "pyramid_visionllama": PyramidVisionLLaMA}
 _HEADS = ("head.fc.", "head.layers.head.")  # of mmpretrain's classifiers
 _NORMS = ("backbone.norms.", "fc_norm.")
+_POOLS = ("backbone.pool.", "backbone.pools.")  # of attention
 _OWN = ("arch", "out_type", "out_indices", "init_cfg")  # of the backbone, that follow from other arguments
 
 
@@ -75,11 +76,17 @@ def create_model(
         )
     weights, kept = ({}, {}) if pretrained is False else _pretrained(pretrained, cls, arch)
     options = {"in_channels": in_chans} | kept | kwargs
-    pool = _pool(cls, global_pool, options.pop("out_type", None))
+    kept_pool = options.pop("out_type", None)
+    pool = _pool(cls, global_pool, kept_pool)
     if features_only:
         made = _feature_maps(cls, arch, out_indices, options, pool)
     elif out_indices is not None:
         raise ArgumentError("out_indices chooses feature maps: give features_only=True with it")
+    elif global_pool is None and isinstance(kept_pool, Mapping):
+        raise ArgumentError(
+            f"global_pool: the pretrained model pools by {kept_pool.get('type')}, which create_model "
+            "has not: give 'avg' or '', or load it as it is by mmvisionllama.load"
+        )
     else:
         head = next((weights[f"{x}weight"] for x in _HEADS if f"{x}weight" in weights), None)
         classes = num_classes if num_classes is not None else len(head) if head is not None else 1000
@@ -168,7 +175,8 @@ class RotaryModel(_Model):
         norm, fc_norm = options.get("out_norm"), False
         if self.is_plain:
             options = {"with_cls_token": pool == "token", **options}
-            fc_norm = pool == "avg" and norm != "none"  # a plain model's norm comes after its mean
+            # A plain model's norm comes after its mean, unless it is one of tokens.
+            fc_norm = pool == "avg" and norm not in ("none", "tokens")
             options["out_norm"] = ("last" if norm == "both" else "none") if fc_norm else norm
         self.backbone = cls(arch, out_type="raw", **options)
         # Where the norm of outputs is in a backbone that pools by itself: ours by the names of that one.
@@ -234,7 +242,7 @@ def _backbone_of(name: str) -> tuple[type[RotaryBackbone], str]:
     return _BACKBONES[stem], arch
 
 
-def _pool(cls: type[RotaryBackbone], given: str | None, out_type: str | None) -> str:
+def _pool(cls: type[RotaryBackbone], given: str | None, out_type: str | Mapping[str, Any] | None) -> str:
     plain = cls is VisionLLaMA
     kept = "token" if plain and out_type in (None, "cls_token") else "avg"
     pool = kept if given is None else given
@@ -330,6 +338,7 @@ def _load(model: RotaryModel | FeatureMaps, weights: Mapping[str, Tensor], sourc
         for name, x in weights.items()
         if name.startswith("backbone.") or not inside
     }
+    found = {name: x for name, x in found.items() if not name.startswith(_POOLS)}
     if isinstance(model, FeatureMaps):
         own = model.state_dict()
         found = {x: found[x] for x in found if x in own or not x.startswith("backbone.norms.")}

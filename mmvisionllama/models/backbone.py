@@ -1,6 +1,6 @@
 """Base class of both backbones: shared arguments, output indices, freezing, activation checkpointing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -44,6 +44,18 @@ def resolve_indices(name: str, indices: int | Sequence[int], count: int, unit: s
 
 
 ATTENTION_OPTIONS = ("num_kv_heads", "qkv_bias", "proj_bias", "qk_norm", "inner_norm")
+
+
+def build_rope(
+    rope: dict | None, heads: dict[str, int], depth: int, attn: Mapping[str, Any]
+) -> RoPE2D | None:
+    """Build the rotary positions of ``depth`` blocks whose attention has the options ``attn``."""
+    if rope is None:
+        return None
+    built = build_component(rope, **heads, depth=depth)
+    if built.learned and attn.get("num_kv_heads"):
+        raise ArgumentError("attn.num_kv_heads: keys that heads share have no frequencies of a head")
+    return built
 
 
 class CompleteInit:
@@ -123,13 +135,8 @@ class RotaryBackbone(CompleteInit, BaseModule):
     def _build_rope(self, embed_dims: int, num_heads: int, depth: int) -> RoPE2D | None:
         if embed_dims % num_heads:
             raise ArgumentError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
-        if self.rope_cfg is None:
-            return None
         heads = dict(head_dims=embed_dims // num_heads, num_heads=num_heads)
-        rope = build_component(self.rope_cfg, **heads, depth=depth)
-        if rope.learned and self.attn_cfg.get("num_kv_heads"):
-            raise ArgumentError("attn.num_kv_heads: keys that heads share have no frequencies of a head")
-        return rope
+        return build_rope(self.rope_cfg, heads, depth, self.attn_cfg)
 
     def _build_pos_embed(self, embed_dims: int, train_hw: Grid) -> nn.Module | None:
         cfg = self.pos_embed_cfg

@@ -9,7 +9,7 @@ from mmvisionllama.arguments import Component, Within, checked
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.layers import build_norm
-from mmvisionllama.models.rotary_table import of_block
+from mmvisionllama.models.rotary_table import of_blocks
 from mmvisionllama.models.visionllama import VisionLLaMA
 from mmvisionllama.registry import MODELS
 
@@ -104,13 +104,13 @@ class MAEVisionLLaMA(VisionLLaMA):
         if self.rope is not None:
             position_BM2 = grid_positions(hw, img.device)[kept_BM]
             tables = self.rope.tables(position_BM2, hw=hw, scale=self.rope.scale(hw, self.train_hw))
-            tables = self._with_extra_rows(tables, img.device)
+            tables = self._with_extra_rows(tables)
         if self.registers is not None:
             x = self.registers(x)
         if self.pre_norm is not None:
             x = self.pre_norm(x).to(x.dtype)
-        for i, block in enumerate(self.blocks):
-            x = self._run(block, x, hw, of_block(tables, i))
+        for block, own in zip(self.blocks, of_blocks(tables, len(self.blocks)), strict=True):
+            x = self._run(block, x, hw, own)
         x = x[:, self.extra_tokens :]
         x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         return self.norm(x), hidden_BN, restore_BN

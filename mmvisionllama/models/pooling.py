@@ -37,7 +37,9 @@ class AttentionPool(nn.Module):
     ) -> None:
         super().__init__()
         if embed_dims % num_heads:
-            raise ArgumentError(f"embed_dims {embed_dims} is not divisible by num_heads {num_heads}")
+            raise ArgumentError(
+                f"AttentionPool: embed_dims {embed_dims} is not divisible by num_heads {num_heads}"
+            )
         self.num_heads = num_heads
         self.latent = nn.Parameter(torch.empty(1, 1, embed_dims))
         self.q = nn.Linear(embed_dims, embed_dims)

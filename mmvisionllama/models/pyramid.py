@@ -17,8 +17,8 @@ from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_
 from mmvisionllama.models.grids import Grid, grid_positions, squares
 from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
 from mmvisionllama.models.rope import RoPE2D
-from mmvisionllama.models.rotary_table import Tables, of_block
-from mmvisionllama.registry import MODELS
+from mmvisionllama.models.rotary_table import Tables, of_blocks
+from mmvisionllama.registry import MODELS, build_component
 from mmvisionllama.suggestions import check_keys
 
 # S, B and L: VisionLLaMA, Tab. 16, with the widths that the released code builds. Tiny is ours.
@@ -51,9 +51,12 @@ class Stage(BaseModule):
 class PyramidVisionLLaMA(RotaryBackbone):
     """Four stages of LLaMA blocks that alternate window and sub-sampled attention (VisionLLaMA, Sec. 3.3).
 
+    There are no registers: a convolution merges the patches of a map between stages, where they had no place.
+
     Args:
         arch: A name of ``ARCHS``, or a dict with the same keys.
-        out_type: ``avg_featmap``: (B, D); ``featmap``: (B, C, H, W); ``raw``: (B, N, D).
+        out_type: ``avg_featmap``: (B, D); ``featmap``: (B, C, H, W); ``raw``: (B, N, D); or a component that
+            pools the tokens of each output to (B, D), ``dict(type="AttentionPool")``.
         out_norm: ``last``: a norm on the last stage's tokens, before pooling; ``twice``: the same norm again
             after pooling, as the released classifiers do; ``each``: one for every output; ``each_fed_on``:
             the normalised map also enters the next stage, as the released dense models (and Twins) do;
@@ -78,7 +81,7 @@ class PyramidVisionLLaMA(RotaryBackbone):
         self,
         arch: str | dict = "base",
         *,
-        out_type: Literal["avg_featmap", "featmap", "raw"] = "avg_featmap",
+        out_type: Literal["avg_featmap", "featmap", "raw"] | Component = "avg_featmap",
         out_norm: Literal["last", "twice", "each", "each_fed_on", "none"] | None = None,
         window: dict = dict(size=7, mask_padding=True),  # noqa: B006  (read only)
         norm_cfg: Component = dict(type="LN", eps=1e-5),  # noqa: B006
@@ -128,6 +131,10 @@ class PyramidVisionLLaMA(RotaryBackbone):
         self.norms = nn.ModuleDict(
             {name: build_norm(norm_cfg, self.embed_dims[i]) for i, name in self.norm_names.items()}
         )
+        pooled = () if isinstance(out_type, str) else self.out_indices
+        self.pools = nn.ModuleDict(
+            {str(i): build_component(out_type, embed_dims=self.embed_dims[i]) for i in pooled}
+        )
         self._freeze()
 
     def _name_norms(self) -> dict[int, str]:
@@ -148,24 +155,25 @@ class PyramidVisionLLaMA(RotaryBackbone):
             if pos_embed is not None and not pos_embed.after_first_block:
                 x = pos_embed(x, hw)
             tables = stage.tables(hw, train_hw, img.device)
+            tables = {kind: of_blocks(table, len(stage.blocks)) for kind, table in tables.items()}
             for j, block in enumerate(stage.blocks):
-                x = self._run(block, x, hw, of_block(tables[type(block.attn)], j))
+                x = self._run(block, x, hw, tables[type(block.attn)][j])
                 if j == 0 and pos_embed is not None and pos_embed.after_first_block:
                     x = pos_embed(x, hw)
             normed = self.norms[self.norm_names[i]](x) if i in self.norm_names else x
             if i in self.out_indices:
-                outs.append(self._output(normed, hw))
+                outs.append(self._output(normed, hw, i))
             if self.out_norm == "each_fed_on":
                 x = normed
             map_BCHW = x.transpose(1, 2).reshape(-1, x.shape[-1], *hw)
         return tuple(outs)
 
-    def _output(self, x: Tensor, hw: Grid) -> Tensor:
+    def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:
         if self.out_type == "raw":
             return x
         if self.out_type == "featmap":
             return x.transpose(1, 2).reshape(-1, x.shape[-1], *hw).contiguous()
-        pooled = x.mean(dim=1)
+        pooled = self.pools[str(index)](x) if self.pools else x.mean(dim=1)
         return self.norms["last"](pooled) if self.out_norm == "twice" else pooled
 
     def _unused(self) -> list[nn.Module]:
@@ -173,13 +181,13 @@ class PyramidVisionLLaMA(RotaryBackbone):
         return [*self.stages[run:], *(self.norms[name] for i, name in self.norm_names.items() if i >= run)]
 
     def _freezable(self) -> list[list[nn.Module | nn.Parameter | None]]:
-        return [[self.stages[0].patch_embed], *([stage] for stage in self.stages), [self.norms]]
+        return [[self.stages[0].patch_embed], *([stage] for stage in self.stages), [self.norms, self.pools]]
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Give a parameter's depth and the number of depths, for layer-wise learning-rate decay.
 
         Blocks, with their learned frequencies, count through all stages from 1; a stage's patch embedding and
-        positions have the depth before its first block; output norms, and all else, have the last depth.
+        positions have the depth before its first block; output norms, pools and all else have the last depth.
         """
         num_layers = sum(self.depths) + 2
         path = param_name.removeprefix(prefix).split(".")

@@ -10,7 +10,7 @@ from mmvisionllama.arguments import Component, Positive, check
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.rope import RoPE2D
-from mmvisionllama.models.rotary_table import RotaryTable, still_rows
+from mmvisionllama.models.rotary_table import RotaryTable, Tables, still_rows, with_rows
 from mmvisionllama.registry import build_component
 from mmvisionllama.suggestions import check_keys
 
@@ -39,7 +39,10 @@ class Registers(nn.Module):
         self.rope = None if rope is None or patch_rope is None else build_component(rope, **heads, depth=1)
         if self.rope is not None:
             if self.side**2 != count:
-                raise ArgumentError(f"registers with rotary positions fill a square, got count={count}")
+                raise ArgumentError(
+                    f"registers with rotary positions fill a square, got count={count}: take 1, 4, 9 or 16, "
+                    "or leave out rope"
+                )
             if self.rope.learned or self.rope.rotary_dims != patch_rope.rotary_dims:
                 raise ArgumentError(
                     "registers.rope: needs a kind without learned frequencies that rotates "
@@ -61,17 +64,25 @@ class Registers(nn.Module):
         hw = self.side, self.side
         return self.rope.tables(grid_positions(hw, device), hw=hw)[0]
 
+    def with_rows(self, tables: Tables | None, at: int = 0) -> Tables | None:
+        """Insert their rotary rows into the tables of other tokens, before token ``at``."""
+        if tables is None:
+            return None
+        cos = tables[0].cos
+        return with_rows(tables, self.rows(cos.shape[-1], cos.device), at)
+
     def forward(self, x: Tensor) -> Tensor:
         """Put the registers before the tokens of a batch (B, N, D)."""
         return torch.cat((self.tokens.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
 
 
-def read_registers(registers: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Check ``dict(count=, rope=)``."""
+def build_registers(
+    registers: dict[str, Any] | None, embed_dims: int, patch_rope: RoPE2D | None, heads: dict[str, int]
+) -> Registers | None:
+    """Build what ``dict(count=, rope=)`` says; None: there are no registers."""
     if registers is None:
         return None
     check_keys("registers", registers, ("count", "rope"))
-    return dict(
-        count=check("registers.count", registers.get("count"), Positive),
-        rope=check("registers.rope", registers.get("rope"), Component | None),
-    )
+    count = check("registers.count", registers.get("count"), Positive)
+    rope = check("registers.rope", registers.get("rope"), Component | None)
+    return Registers(embed_dims, count, rope, patch_rope, heads)

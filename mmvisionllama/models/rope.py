@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmvisionllama.arguments import Positive, PositiveNumber, Within, checked
 from mmvisionllama.errors import ArgumentError
@@ -295,8 +296,9 @@ def rotate_pairs(x_BNAK: Tensor, table: RotaryTable, heads: int | None = None) -
         raise ValueError(f"the rotary table covers {tokens} tokens, queries or keys have {x_BNAK.shape[-3]}")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
     heads = x_BNAK.shape[-2] if heads is None else heads
-    rotate = _rotate if traced or table.learned else _Rotation.apply
-    return rotate(x_BNAK, table.cos, table.sin, heads)
+    if traced:
+        return _rotate(x_BNAK, table.cos, table.sin, heads)
+    return _Rotation.apply(x_BNAK, table.cos, table.sin, heads, table.learned)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
@@ -315,12 +317,15 @@ def _precise(x: Tensor) -> Tensor:
 
 
 class _Rotation(torch.autograd.Function):
-    """`_rotate` without a compiler: half the passes over memory, and the gradient is the inverse rotation."""
+    """`_rotate` without a compiler: half the passes over memory, and the gradient is the inverse rotation.
+
+    The tables have gradients where they are learned, and only then ``x`` is kept.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, cos: Tensor, sin: Tensor, heads: int) -> Tensor:
+    def forward(x: Tensor, cos: Tensor, sin: Tensor, heads: int, learned: bool) -> Tensor:
         out = x.clone()
         turning = out[..., :heads, : cos.shape[-1]]
         turned = _precise(turning)  # the same memory, unless it has to be converted
@@ -336,20 +341,45 @@ class _Rotation(torch.autograd.Function):
 
     @staticmethod
     def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor
+        ctx: torch.autograd.function.FunctionCtx,
+        inputs: tuple[Tensor, Tensor, Tensor, int, bool],
+        output: Tensor,
     ) -> None:
-        *table, ctx.heads = inputs[1:]
-        ctx.save_for_backward(*table)
-        ctx.save_for_forward(*table)
+        x, cos, sin, ctx.heads, ctx.learned = inputs
+        kept = (cos, sin, x) if ctx.learned else (cos, sin)
+        ctx.save_for_backward(*kept)
+        ctx.save_for_forward(*kept)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _Rotation.apply(grad, cos, -sin, ctx.heads), None, None, None
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin, *kept = ctx.saved_tensors
+        grad_x = _Rotation.apply(grad, cos, -sin, ctx.heads, ctx.learned)
+        if not kept or not any(ctx.needs_input_grad[1:3]):
+            return grad_x, None, None, None, None
+        turned, x = (_precise(each[..., : ctx.heads, : cos.shape[-1]]) for each in (grad, *kept))
+        slopes = ((each * x).sum_to_size(cos.shape) for each in (turned, _swapped(turned)))
+        return grad_x, *slopes, None, None
 
     @staticmethod
     def jvp(
-        ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor, heads: None
+        ctx: torch.autograd.function.FunctionCtx,
+        x_slope: Tensor | None,
+        cos_slope: Tensor | None,
+        sin_slope: Tensor | None,
+        *_: None,
     ) -> Tensor:
-        """Rotate the direction of ``x``; tables have none, as positions are constants."""
-        return _Rotation.apply(x, *ctx.saved_tensors, ctx.heads)
+        """Rotate the direction of ``x``, and ``x`` by the direction of tables that are learned."""
+        cos, sin, *kept = ctx.saved_tensors
+        slope = 0 if x_slope is None else _Rotation.apply(x_slope, cos, sin, ctx.heads, ctx.learned)
+        if cos_slope is None or not kept:
+            return slope
+        (x,) = kept
+        turning = _precise(x[..., : ctx.heads, : cos.shape[-1]])
+        turned = turning * cos_slope + _swapped(turning * sin_slope)
+        still = x.shape[-1] - cos.shape[-1], x.shape[-2] - ctx.heads
+        return slope + F.pad(turned.to(x.dtype), (0, still[0], 0, still[1]))
+
+
+def _swapped(x: Tensor) -> Tensor:
+    """Exchange the two channels of every pair."""
+    return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)

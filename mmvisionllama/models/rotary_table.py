@@ -1,10 +1,12 @@
 """Tables of rotary cosines and sines: those of a block, and rows of single tokens."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+_Changed = TypeVar("_Changed")
 
 
 class RotaryTable(NamedTuple):
@@ -13,7 +15,7 @@ class RotaryTable(NamedTuple):
     Shape (N, 1, R) when heads share it, else (N, A, R), with R rotated channels; a batch axis may precede.
 
     Attributes:
-        learned: The angles have gradients, and their first axis is that of the blocks, see :func:`of_block`.
+        learned: The angles have gradients, and their first axis is that of the blocks, see :func:`of_blocks`.
     """
 
     cos: Tensor
@@ -24,25 +26,32 @@ class RotaryTable(NamedTuple):
 Tables = tuple[RotaryTable, RotaryTable]  # of the queries, of the keys
 
 
-def of_block(tables: Tables | None, index: int) -> Tables | None:
-    """Give the tables of one block: its own where frequencies are learned, else those that all share."""
+def of_blocks(tables: Tables | None, count: int) -> Sequence[Tables | None]:
+    """Give the tables of the first ``count`` blocks: their own where frequencies are learned, else shared."""
     if tables is None or not tables[0].learned:
-        return tables
-    return _each(tables, lambda table: RotaryTable(table.cos[index], table.sin[index], learned=True))
+        return [tables] * count
+    queries, keys = _each(tables, _by_block)
+    return list(zip(queries, keys, strict=True))[:count]
+
+
+def _by_block(table: RotaryTable) -> list[RotaryTable]:
+    # Not one index after another: the gradient of each would be as large as the tables of all blocks.
+    parts = zip(table.cos.unbind(), table.sin.unbind(), strict=True)
+    return [RotaryTable(cos, sin, learned=True) for cos, sin in parts]
 
 
 def with_rows(tables: Tables, rows: RotaryTable, at: int) -> Tables:
     """Insert the rows of more tokens, the same for queries and keys, before token ``at``."""
 
-    def joined(name: str, table: RotaryTable) -> Tensor:
-        all_XNAR, new_NAR = getattr(table, name), getattr(rows, name)
-        heads = max(all_XNAR.shape[-2], new_NAR.shape[-2])
-        before, after = all_XNAR.split((at, all_XNAR.shape[-3] - at), dim=-3)
-        lead = all_XNAR.shape[:-3]
-        parts = (x.expand(*lead, x.shape[-3], heads, -1) for x in (before, new_NAR, after))
-        return torch.cat(tuple(parts), dim=-3)
+    def joined(all_XNAR: Tensor, new_NAR: Tensor) -> Tensor:
+        shape = *all_XNAR.shape[:-3], -1, max(all_XNAR.shape[-2], new_NAR.shape[-2]), -1
+        parts = all_XNAR[..., :at, :, :], new_NAR, all_XNAR[..., at:, :, :]
+        return torch.cat([x.expand(shape) for x in parts], dim=-3)
 
-    return _each(tables, lambda table: RotaryTable(joined("cos", table), joined("sin", table), table.learned))
+    return _each(
+        tables,
+        lambda table: RotaryTable(joined(table.cos, rows.cos), joined(table.sin, rows.sin), table.learned),
+    )
 
 
 def rows_of(tables: Tables | None, tokens: slice) -> Tables | None:
@@ -59,6 +68,6 @@ def still_rows(count: int, width: int, device: torch.device | None = None) -> Ro
     return RotaryTable(torch.ones(**shape), torch.zeros(**shape))
 
 
-def _each(tables: Tables, change: Callable[[RotaryTable], RotaryTable]) -> Tables:
+def _each(tables: Tables, change: Callable[[RotaryTable], _Changed]) -> tuple[_Changed, _Changed]:
     query = change(tables[0])
     return query, query if tables[0] is tables[1] else change(tables[1])

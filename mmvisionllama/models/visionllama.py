@@ -13,13 +13,15 @@ from mmvisionllama.models.attention import (
     RotaryAttention,
     SubsampledAttention,
     WindowAttention,
+    join_extra,
     rotary_tables,
+    split_extra,
 )
 from mmvisionllama.models.backbone import RotaryBackbone, resolve_arch, resolve_indices
 from mmvisionllama.models.grids import Grid, grid_positions, squares
 from mmvisionllama.models.layers import PatchEmbed, VisionLLaMABlock, build_norm
-from mmvisionllama.models.registers import Registers, read_registers
-from mmvisionllama.models.rotary_table import Tables, of_block, still_rows, with_rows
+from mmvisionllama.models.registers import build_registers
+from mmvisionllama.models.rotary_table import Tables, of_blocks, still_rows, with_rows
 from mmvisionllama.registry import MODELS, build_component
 from mmvisionllama.suggestions import check_keys
 
@@ -101,8 +103,7 @@ class VisionLLaMA(RotaryBackbone):
             self.cls_token = nn.Parameter(torch.empty(1, 1, self.embed_dims))
             self.reset_parameters()
         heads = dict(head_dims=self.embed_dims // num_heads, num_heads=num_heads)
-        given = read_registers(registers)
-        self.registers = given and Registers(self.embed_dims, **given, patch_rope=self.rope, heads=heads)
+        self.registers = build_registers(registers, self.embed_dims, self.rope, heads)
         self.pre_norm = build_norm(norm_cfg, self.embed_dims) if pre_norm else None
 
         self.window = self._read_window(window)
@@ -185,13 +186,14 @@ class VisionLLaMA(RotaryBackbone):
             x = torch.cat((self.cls_token.to(x.dtype).expand(x.shape[0], -1, -1), x), dim=1)
         if self.pre_norm is not None:
             x = self.pre_norm(x).to(x.dtype)
-        tables = self._tables(hw, img.device)
+        blocks = self._run_blocks
+        tables = {kind: of_blocks(x, len(blocks)) for kind, x in self._tables(hw, img.device).items()}
         outs = []
-        for i, block in enumerate(self._run_blocks):
-            x = self._run(block, x, hw, of_block(tables[type(block.attn)], i))
+        for i, block in enumerate(blocks):
+            x = self._run(block, x, hw, tables[type(block.attn)][i])
             if i == 0 and late:
-                extra, tokens = x.split((x.shape[1] - hw[0] * hw[1], hw[0] * hw[1]), dim=1)
-                x = torch.cat((extra, self.pos_embed(tokens, hw)), dim=1)
+                extra, tokens = split_extra(x, self.extra_tokens)
+                x = join_extra(extra, self.pos_embed(tokens, hw))
             if i in self.out_indices:
                 outs.append(self._output(x, hw, i))
         return tuple(outs)
@@ -213,17 +215,17 @@ class VisionLLaMA(RotaryBackbone):
             position_N2 = torch.cat((self.rope.class_token(hw, device), position_N2))
         attentions = (block.attn for block in self._run_blocks)
         tables = rotary_tables(self.rope, attentions, position_N2, hw, self.train_hw)
-        return {kind: self._with_extra_rows(x, device) for kind, x in tables.items()}
+        return {kind: self._with_extra_rows(x) for kind, x in tables.items()}
 
-    def _with_extra_rows(self, tables: Tables | None, device: torch.device) -> Tables | None:
+    def _with_extra_rows(self, tables: Tables | None) -> Tables | None:
         """Insert the rotary rows of registers, and of a class token that is not rotated."""
         if tables is None:
             return None
-        width = tables[0].cos.shape[-1]
         if self.registers is not None:
-            tables = with_rows(tables, self.registers.rows(width, device), int(self._cls_is_rotated))
+            tables = self.registers.with_rows(tables, int(self._cls_is_rotated))
         if self.with_cls_token and not self._cls_is_rotated:
-            tables = with_rows(tables, still_rows(1, width, device), 0)
+            cos = tables[0].cos
+            tables = with_rows(tables, still_rows(1, cos.shape[-1], cos.device), 0)
         return tables
 
     def _output(self, x: Tensor, hw: Grid, index: int) -> Tensor:

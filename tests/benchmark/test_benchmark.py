@@ -12,6 +12,12 @@ def test_a_model_is_read_from_a_call_with_literal_arguments() -> None:
     assert parse_model(text) == ModelSpec(text, dict(type="mmpretrain.SVT", arch="small", out_indices=(0, 1)))
 
 
+def test_components_of_a_call_may_be_written_as_in_a_config() -> None:
+    text = "mmvisionllama.VisionLLaMA(attn=dict(qk_norm=dict(type='RMSNorm', eps=1e-6)), window=dict())"
+    attn = dict(qk_norm=dict(type="RMSNorm", eps=1e-6))
+    assert parse_model(text).model == dict(type="mmvisionllama.VisionLLaMA", attn=attn, window={})
+
+
 def test_a_model_is_read_from_the_backbone_of_a_config() -> None:
     spec = parse_model(str(REPOSITORY / "configs/seg/visionllama_upernet_ade20k.py"))
     assert spec.model["type"] == "mmvisionllama.VisionLLaMA"
@@ -47,7 +53,19 @@ def test_a_detector_is_measured_with_its_losses_with_and_without_recomputed_acti
     assert [len(figure.seconds) for figure in figures] == [2, 2]
 
 
-@pytest.mark.parametrize("text", ["DeiT3", "DeiT3('small')", "DeiT3(arch=x)", "DeiT3(arch=", "1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DeiT3",
+        "DeiT3('small')",
+        "DeiT3(arch=x)",
+        "A(b=dict(1))",
+        "A(b=set(c=1))",
+        "A(**b)",
+        "DeiT3(arch=",
+        "1",
+    ],
+)
 def test_an_unreadable_model_is_an_error_that_shows_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="cannot read the model"):
         parse_model(text)

@@ -43,8 +43,8 @@ PUBLISHED = {
 }
 # The release's README has another length.
 PUBLISHED["dit_visionllama_xlarge_p2_in1k_256_released"] = (674_673_440, 2400)
-# SiT's own with a table of 256 places and norms of queries and keys, without biases of these and of values.
-PUBLISHED["sit_vit5_xlarge_p2_in1k_256"] = (674_834_720 + 256 * 1152 + 28 * (2 * 72 - 3 * 1152), 400)
+# SiT's own with a table of 256 places, 4 registers and norms of queries and keys, these and values unbiased.
+PUBLISHED["sit_vit5_xlarge_p2_in1k_256"] = (674_834_720 + (256 + 4) * 1152 + 28 * (2 * 72 - 3 * 1152), 400)
 TINY = sorted(x.stem for x in Path("configs/toy").glob("[ds]it_*.py"))
 SHORT = [
     *IN_PROCESS,

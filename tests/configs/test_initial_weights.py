@@ -80,7 +80,7 @@ BY_CONSTRUCTORS = "|".join(
 RULES = (
     # DiT and SiT.
     (r"network\.(.*modulation|head)\.linear\..*", "zero"),
-    (r"network\.((time|label)_embed\..*|pos_embed\.)weight", 0.02),
+    (r"network\.((time|label)_embed\..*weight|pos_embed\.weight|registers\.tokens)", 0.02),
     (r"network\..*weight", "xavier"),
     # Masked autoencoders, ours and ViT.
     (r"mae:backbone\.patch_embed\.projection\.weight", "flat"),

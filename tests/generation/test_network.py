@@ -10,6 +10,7 @@ from mmvisionllama.errors import ArgumentError
 from mmvisionllama.generation import DiT
 from tests.generation.networks import ARCH, SMALL, noisy, randomised, small_network
 
+FOUR = dict(count=4, rope=dict(type="RoPE2D", base=100.0))
 every_block = pytest.mark.parametrize("block", ["llama", "vit"])
 
 
@@ -74,6 +75,52 @@ def test_options_of_attention_and_learned_frequencies_reach_every_block() -> Non
         assert network.get_parameter(name).grad.any(), name
     with pytest.raises(ArgumentError, match=r"block\.attn does not take 'qk_norms'"):
         small_network(block=dict(attn=dict(qk_norms=None)))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "llama",
+        "vit",
+        dict(pos_embed=dict(type="PEG")),
+        dict(rope=dict(type="MixedRoPE2D")),
+        dict(attn=dict(qk_norm=dict(type="LN"), inner_norm=dict(type="LN"))),
+    ],
+)
+def test_patches_see_registers_that_the_output_has_not(block: str | dict) -> None:
+    network = small_network(block=block, registers=FOUR)
+    before = network(*noisy(4, 10))
+    assert before.shape == (3, 2, 4, 10)
+    torch.nn.init.normal_(network.registers.tokens.detach())
+    assert (network(*noisy(4, 10)) - before).abs().max() > 1e-3
+
+
+def test_registers_are_conditioned_as_patches_also_by_what_is_made_ahead() -> None:
+    network, (x, time_B, label_B) = small_network(registers=FOUR), noisy()
+    seen = []
+    network.blocks[0].register_forward_hook(lambda module, inputs, out: seen.append(out))
+    given = network(x, time_B, label_B)
+    ahead = network.modulations(time_B, label_B, x.dtype)
+    torch.testing.assert_close(network(x, time_B, label_B, modulation_BM=ahead), given)
+    network(x, time_B, (label_B + 1) % 3)
+    assert [out.shape[1] for out in seen] == [4 + 16] * 3
+    assert ((seen[0] - seen[2]).abs().amax(dim=-1) > 1e-4).all()
+
+
+def test_registers_that_are_not_rotated_have_no_order() -> None:
+    network = small_network(registers=dict(count=3))
+    before = network(*noisy())
+    tokens = network.registers.tokens
+    tokens.data = tokens.data.flip(1)
+    torch.testing.assert_close(network(*noisy()), before, atol=1e-6, rtol=1e-5)
+
+
+def test_only_registers_add_weights_and_compile_and_copy_with_them() -> None:
+    network = small_network(registers=FOUR, arch=ARCH | dict(num_layers=1))
+    assert network.state_dict().keys() - small_network().state_dict().keys() == {"registers.tokens"}
+    compiled = torch.compile(copy.deepcopy(network), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*noisy()), network(*noisy()))
+    torch._dynamo.reset()
 
 
 @every_block
@@ -152,6 +199,12 @@ def test_bfloat16_weights_give_bfloat16_outputs(block: str) -> None:
         (dict(block=dict(pos_embd=dict(type="SinCosPosEmbed"))), "block.* 'pos_embd'.*'pos_embed'"),
         (dict(label_dropout=1.0), r"label_dropout takes a number in \[0, 1\), got 1.0"),
         (dict(input_size=(8, 9)), r"an input of \(8, 9\) is no whole number of patches of 2"),
+        (dict(registers=dict(count=5, rope=dict(type="RoPE2D"))), "fill a square, got count=5"),
+        (dict(block=dict(rope=dict(base=100))), r"block.rope takes a dict with a type or None, got"),
+        (
+            dict(block=dict(rope=dict(type="MixedRoPE2D"), attn=dict(num_kv_heads=1))),
+            "attn.num_kv_heads: keys that heads share",
+        ),
         (dict(arch=ARCH | dict(num_heads=3)), "embed_dims 32 is not divisible by num_heads 3"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import mmvisionllama
+from mmvisionllama import VisionLLaMA
 from mmvisionllama.errors import ArgumentError, CheckpointError
 from mmvisionllama.inference.trained_model import load
 from tests.inference.models import NAMES, PREDICTING
@@ -84,6 +85,37 @@ def test_a_trained_model_gives_its_backbone(task: str, checkpoints: dict[str, Pa
         if task == "segmentation":
             for one, other in zip(made(images), module.backbone(images), strict=True):
                 torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def saved(folder: Path, **options: Any) -> tuple[VisionLLaMA, Path]:
+    """Save a backbone as a training does."""
+    torch.manual_seed(0)
+    backbone = VisionLLaMA("tiny", **TINY, **options).eval()
+    torch.nn.init.normal_(backbone.norms["all"].weight)
+    weights = {f"backbone.{name}": x for name, x in backbone.state_dict().items()}
+    model = dict(type="ImageClassifier", backbone=dict(type="VisionLLaMA", arch="tiny", **TINY, **options))
+    torch.save(dict(state_dict=weights, meta=dict(model=model)), folder / "a.pth")
+    return backbone, folder / "a.pth"
+
+
+def test_a_norm_of_tokens_stays_before_their_mean(tmp_path: Path) -> None:
+    backbone, path = saved(
+        tmp_path, out_type="avg_featmap", out_norm="tokens", registers=dict(count=4), with_cls_token=True
+    )
+    made = mmvisionllama.create_model("visionllama_tiny", path, num_classes=0).eval()
+    torch.testing.assert_close(made(IMAGES), backbone(IMAGES)[0])
+
+
+def test_a_model_that_pools_with_attention_gives_its_maps_and_says_that_it_is_no_classifier(
+    tmp_path: Path,
+) -> None:
+    backbone, path = saved(tmp_path, out_type=dict(type="AttentionPool"), out_norm="tokens")
+    with pytest.raises(ArgumentError, match="global_pool: the pretrained model pools by AttentionPool"):
+        mmvisionllama.create_model("visionllama_tiny", path, num_classes=0)
+    for options in (dict(features_only=True), dict(num_classes=0, global_pool="avg")):
+        made = mmvisionllama.create_model("visionllama_tiny", path, **options)
+        weights = backbone.state_dict()
+        assert all(torch.equal(x, weights[name]) for name, x in made.backbone.state_dict().items())
 
 
 def test_a_model_of_another_backbone_is_refused() -> None:

@@ -68,6 +68,7 @@ COMPONENTS = {
         attn=dict(inner_norm=dict(type="LN")), ffn=SMALL_FFN | dict(norm_cfg=dict(type="LN"))
     ),
     "mean pooling": dict(out_type="avg_featmap"),
+    "attention pooling": dict(out_type=dict(type="AttentionPool", num_heads=4)),
     "no layer scale": dict(layer_scale=None),
     "drop-path": dict(drop_path_rate=0.2, drop_path_schedule="linear"),
     "raw tokens": dict(out_type="raw"),
@@ -229,6 +230,8 @@ def test_a_pretrained_checkpoint_is_loaded_over_the_initial_weights(
             r"does not take \['bsae'\]; it takes \['augment', 'base'",
         ),
         (dict(ffn=dict(type="SwiGLU", embed_dims=3)), r"SwiGLU does not take \['embed_dims'\]"),
+        (dict(rope=dict(type="GELUFFN")), r"GELUFFN needs \['embed_dims'\], but this place gives \['depth'"),
+        (dict(attn=dict(qk_norm=dict(type="BN"))), r"BN needs \['num_features'\], but this place gives"),
         (dict(img_size=(64, 3)), r"img_size .64, 3. .height, width. is smaller than a patch of [48] pixels"),
         (dict(window=dict(sise=7)), r"window does not take 'sise'. Did you mean 'size'"),
         (dict(frozen_stages=9), "frozen_stages must be in -1 .."),

@@ -10,6 +10,7 @@ from mmvisionllama.models.rope import (
     RoPE1D,
     RoPE2D,
     RotaryTable,
+    _cos_sin,
     _rotate,
     grid_positions,
     rotate_pairs,
@@ -149,6 +150,26 @@ def test_heads_behind_the_rotated_ones_stay_and_pass_their_gradient(ratio: float
     for together in (rotate_pairs(x_BNAK, table, 3), _rotate(x_BNAK, table.cos, table.sin, 3)):
         torch.testing.assert_close(together, apart)
         torch.testing.assert_close(torch.autograd.grad(together, x_BNAK, weights), (wanted,))
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_tables_that_are_learned_have_all_derivatives_of_the_rotation(batch: tuple[int, ...]) -> None:
+    def rotated(x_BNAK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        return rotate_pairs(x_BNAK, RotaryTable(cos, sin, learned=True), 2)
+
+    torch.manual_seed(0)
+    x_BNAK = torch.randn(2, 1, 3, 6, dtype=torch.double, requires_grad=True)
+    angle = torch.randn(*batch, 1, 2, 2, dtype=torch.double)
+    cos, sin = (x.requires_grad_() for x in _cos_sin(angle))
+    assert torch.equal(rotated(x_BNAK, cos, sin), _rotate(x_BNAK, cos, sin, 2))
+    assert torch.autograd.gradcheck(rotated, (x_BNAK, cos, sin), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(rotated, (x_BNAK, cos, sin), fast_mode=True)
+
+    def slope(x_BNAK: Tensor) -> Tensor:
+        return torch.func.grad(lambda cos: rotated(x_BNAK, cos, sin.detach()).sin().sum())(cos.detach())
+
+    several = torch.randn(3, *x_BNAK.shape, dtype=torch.double)
+    torch.testing.assert_close(torch.func.vmap(slope)(several), torch.stack([slope(x) for x in several]))
 
 
 def table_and_input(dtype: torch.dtype = torch.float32) -> tuple[RotaryTable, Tensor]:

@@ -10,7 +10,7 @@ from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import grid_positions
 from mmvisionllama.models.rope import RoPE2D, rotate_pairs
 from mmvisionllama.models.rope_variants import MixedRoPE2D, NormalisedRoPE2D
-from mmvisionllama.models.rotary_table import of_block, rows_of, still_rows, with_rows
+from mmvisionllama.models.rotary_table import of_blocks, rows_of, still_rows, with_rows
 from tests.models.test_backbones import images, plain, pyramid, seeded
 
 MIXED = dict(type="MixedRoPE2D")
@@ -41,17 +41,18 @@ def test_axial_frequencies_are_a_case_of_mixed_ones() -> None:
     with torch.no_grad():
         rope.frequencies[1].copy_(pairs.expand(2, -1, -1))
     position_N2, hw = grid_positions((4, 5)), (4, 5)
-    own = of_block(rope.tables(position_N2, hw=hw), 1)
+    own = of_blocks(rope.tables(position_N2, hw=hw), 3)[1]
     torch.testing.assert_close(own[0].cos, axial.table(position_N2, hw=hw).cos.expand(-1, 2, -1))
     assert own[0] is own[1]
 
 
 def test_every_block_has_tables_of_its_own_and_others_share_theirs() -> None:
     tables = MixedRoPE2D(16, 2, 3).tables(grid_positions((2, 2)), hw=(2, 2))
-    assert not torch.equal(of_block(tables, 0)[0].cos, of_block(tables, 2)[0].cos)
+    first, _, third = of_blocks(tables, 3)
+    assert not torch.equal(first[0].cos, third[0].cos)
     shared = RoPE2D(16, 2).tables(grid_positions((2, 2)), hw=(2, 2))
-    assert of_block(shared, 0) is of_block(shared, 2) is shared
-    assert of_block(None, 0) is None
+    assert all(x is shared for x in of_blocks(shared, 3))
+    assert of_blocks(None, 2) == [None, None]
 
 
 def test_inserted_rows_turn_nothing_and_move_no_other_row() -> None:

@@ -184,6 +184,12 @@ def _require_names(family: str | None, weights: Weights) -> None:
     families = [family] if family else list(FAMILIES)
     if family and FAMILIES[family].has_needed(_names(weights)):
         return
+    asked = [name for name, x in FAMILIES.items() if family is None and x.asked and x.fits(_names(weights))]
+    if asked:
+        raise CheckpointError(
+            f"these weights have the names of {' and '.join(asked)}, but names do not tell: if that is what "
+            f"they are, give --family {asked[0]} (in Python, family={asked[0]!r}). {FAMILIES[asked[0]].about}"
+        )
     wanted = "\n".join(f"  {name}: {', '.join(FAMILIES[name].has)}" for name in families)
     raise CheckpointError(
         f"these are no released weights of {family or 'VisionLLaMA'!r}. The checkpoint has\n"

@@ -32,8 +32,8 @@ class Family:
 
     Attributes:
         about: What was published in it.
-        has: Names, of the backbone unless they begin with another part, that all checkpoints of it have; of
-            several between bars, one.
+        has: Names, of the backbone unless they begin with another part, that all checkpoints of it have;
+            ``a|b``: one of the two.
         lacks: Names that none has.
         asked: Names do not tell it from another kind, so it must be asked for.
         type: The backbone of ours.

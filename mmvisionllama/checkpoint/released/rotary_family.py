@@ -3,11 +3,12 @@
 Those of ViT-5 have the names of its repository, all others those of timm (``timm.models.eva``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from mmvisionllama.checkpoint.matching import shapes_of
 from mmvisionllama.checkpoint.released.family import Family, Licence, Renames, Weights
 from mmvisionllama.checkpoint.released.head_channels import (
     columns_first,
@@ -68,9 +69,10 @@ def _prepared(weights: Weights) -> Weights:
         _merge_queries_keys_values(weights, name.removesuffix("q_proj.weight"))
     for name in [name for name in weights if name.endswith(".ffn.up.weight")]:
         _split_gate(weights, name.removesuffix("up.weight"))
-    if (frequency_2LAP := weights.pop("rope.freqs", None)) is not None:
-        by_block = frequency_2LAP.permute(1, 2, 3, 0)
-        weights |= {f"rope.frequencies.{i}": x for i, x in enumerate(by_block)}
+    if "rope.freqs" in weights:
+        Shapes(shapes_of(weights)).of("rope.freqs", 4)
+        frequency_LAP2 = weights.pop("rope.freqs").permute(1, 2, 3, 0)
+        weights |= {f"rope.frequencies.{i}": x for i, x in enumerate(frequency_LAP2)}
     return weights
 
 
@@ -79,7 +81,7 @@ def _with_table_as_map(weights: Weights) -> Weights:
     table_1ND, cls_token = weights.get("pos_embed.weight"), weights.get("cls_token")
     if table_1ND is None or table_1ND.ndim != 3:
         return weights
-    shapes = Shapes({"pos_embed": tuple(table_1ND.shape)})
+    shapes = Shapes(pos_embed=tuple(table_1ND.shape))
     own = int(cls_token is not None and not _is_square(table_1ND.shape[1]))
     side = shapes.side("pos_embed", extra=own)
     if own:
@@ -93,8 +95,10 @@ def _is_square(number: int) -> bool:
 
 
 def _merge_queries_keys_values(weights: Weights, stem: str) -> None:
-    parts = [weights.pop(f"{stem}{x}_proj.weight") for x in "qkv" if f"{stem}{x}_proj.weight" in weights]
-    weights[f"{stem}qkv.weight"] = torch.cat(parts)
+    names = [f"{stem}{x}_proj.weight" for x in "qkv"]
+    if len({Shapes(shapes_of(weights)).of(name, 2) for name in names}) > 1:
+        raise CheckpointError(f"{', '.join(names)} must have one shape")
+    weights[f"{stem}qkv.weight"] = torch.cat([weights.pop(name) for name in names])
     for x in "qv":
         if (bias := weights.pop(f"{stem}{x}_proj.bias", None)) is not None:
             weights[f"{stem}qkv.{x}_bias"] = bias
@@ -114,7 +118,7 @@ def _split_gate(weights: Weights, stem: str) -> None:
 # --- configs -----------------------------------------------------------------------------------------------
 
 
-def _sizes(norm_cfg: dict[str, Any]) -> Any:
+def _sizes(norm_cfg: dict[str, Any]) -> Callable[[Shapes, Mapping[str, Any]], dict[str, Any]]:
     """Make a reader of sizes for networks with these norms."""
 
     def read(shapes: Shapes, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,24 @@ def test_rows_of_queries_and_keys_in_another_order_would_give_other_outputs(name
 
 
 def test_deit_iii_is_not_taken_for_rope_vit_whose_names_it_has() -> None:
-    assert family_of(tiny("rope ape").state_dict()) is None
+    weights = tiny("rope ape").state_dict()
+    assert family_of(weights) is None
+    with pytest.raises(CheckpointError, match=r"if that is what they are, give --family rope_vit_ape"):
+        convert_released(weights, num_heads=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "told"),
+    [
+        ("mixed", "rope.freqs", r"rope.freqs must be a weight of 4 axes, it is"),
+        ("eva02", "blocks.0.attn.k_proj.weight", r"k_proj.weight must be a weight of 2 axes, it is"),
+        ("dinov3", "reg_token", r"registers.tokens must be a weight of 3 axes, it is"),
+    ],
+)
+def test_a_weight_with_an_axis_too_few_is_named(name: str, weight: str, told: str) -> None:
+    weights = both(name)[0].state_dict()
+    with pytest.raises(CheckpointError, match=told):
+        convert(name, weights | {weight: weights[weight][0]})
 
 
 def test_eva_without_rotary_positions_is_refused() -> None:
