@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmvisionllama.arguments import Component, Count, Positive, checked
 from mmvisionllama.errors import ArgumentError
 from mmvisionllama.models.grids import Grid, grid_positions, holds, is_free, padding, squares, window_places
+from mmvisionllama.models.linear import linear_on_squares, scaled_linear
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import RoPE2D, Scale, rotate_pairs, summary_positions
 from mmvisionllama.models.rotary_table import Tables, rows_of
@@ -136,11 +137,12 @@ class RotaryAttention(nn.Module):
         """Make the rotary tables for tokens at these places of a map of ``hw`` tokens."""
         return rope.tables(position_N2, hw=hw, scale=scale)
 
-    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
-        return self._merge(self._attend(x, tables))
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
+        """Map (B, N, D) to (B, N, D), times ``gamma`` (D,), which is LayerScale."""
+        return self._merge(self._attend(x, tables), gamma)
 
-    def _merge(self, x: Tensor) -> Tensor:
-        return self.proj(x if self.inner_norm is None else self.inner_norm(x))
+    def _merge(self, x: Tensor, gamma: Tensor | None) -> Tensor:
+        return scaled_linear(self.proj, x if self.inner_norm is None else self.inner_norm(x), gamma)
 
     def project(self, x: Tensor, tables: Tables | None) -> tuple[Tensor, Tensor, Tensor]:
         """Make queries (B, N, A, K), keys and values (B, N, G, K) of tokens; the first two are rotated."""
@@ -194,13 +196,13 @@ class WindowAttention(RotaryAttention):
         """Make the tables of one window, which are never scaled."""
         return rope.window_tables(self.window_size, position_N2.device)
 
-    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
         side = self.window_size
         if holds(hw[0] == side) and holds(hw[1] == side):
-            return super().forward(x, hw, tables)
+            return super().forward(x, hw, tables, gamma=gamma)
         extra, x = split_extra(x, self.extra_tokens)
         if is_free(hw):
-            return self._merge(self._gathered(extra, x, hw, tables))
+            return self._merge(self._gathered(extra, x, hw, tables), gamma)
         down, right = padding(hw, side)
         padded = not (holds(down == 0) and holds(right == 0))
         map_BHWD = x.unflatten(1, hw)
@@ -211,11 +213,16 @@ class WindowAttention(RotaryAttention):
         real_WS = self._real_places(hw, x.device) if self.mask_padding and padded else None
         each = x.shape[0], rows * cols
         extra, window = self._attend_in_windows(extra, window, each, tables, real_WS, real_WS)
+        # So the last layer has no copy of its input to keep; a compiler decides itself what it keeps.
+        early = extra is None and not padded and not torch.compiler.is_compiling()
+        if early:
+            window = self._merge(window, gamma)
         map_BYXSTD = window.unflatten(1, (side, side)).unflatten(0, (x.shape[0], rows, cols))
         map_BHWD = map_BYXSTD.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if padded:
             map_BHWD = map_BHWD[:, : hw[0], : hw[1]]
-        return self._merge(join_extra(extra, map_BHWD.flatten(1, 2)))
+        x = join_extra(extra, map_BHWD.flatten(1, 2))
+        return x if early else self._merge(x, gamma)
 
     def _attend_in_windows(
         self,
@@ -324,8 +331,8 @@ class SubsampledAttention(RotaryAttention):
         key_M2 = summary_positions(hw, self.ratio, rope.key_positions, position_N2.device)
         return rope.tables(position_N2, key_M2, hw=hw, scale=scale)
 
-    def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
-        return self._merge(scaled_dot_product(*self.project_map(x, hw, tables), grouped=self.grouped))
+    def forward(self, x: Tensor, hw: Grid, tables: Tables | None, *, gamma: Tensor | None = None) -> Tensor:
+        return self._merge(scaled_dot_product(*self.project_map(x, hw, tables), grouped=self.grouped), gamma)
 
     def project_map(self, x: Tensor, hw: Grid, tables: Tables | None) -> tuple[Tensor, Tensor, Tensor]:
         """Make queries (B, N, A, K) of tokens, and keys and values (B, M, G, K) of their summaries."""
@@ -342,6 +349,8 @@ class SubsampledAttention(RotaryAttention):
         map_BDHW = x.transpose(1, 2).unflatten(2, hw)
         down, right = padding(hw, self.ratio)
         padded = not (holds(down == 0) and holds(right == 0))
-        if isinstance(self.summary, nn.Conv2d) and padded:
+        if isinstance(self.summary, nn.AvgPool2d):
+            return self.norm(self.summary(map_BDHW).flatten(2).transpose(1, 2))
+        if padded:
             map_BDHW = F.pad(map_BDHW, (0, right, 0, down))
-        return self.norm(self.summary(map_BDHW).flatten(2).transpose(1, 2))
+        return self.norm(linear_on_squares(self.summary, map_BDHW))

@@ -9,13 +9,12 @@ from mmcv.cnn.bricks import DropPath
 from mmcv.cnn.bricks.transformer import PatchEmbed as HostPatchEmbed
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmvisionllama.arguments import Component, Positive, PositiveNumber, Within, checked
 from mmvisionllama.errors import ArgumentError
-from mmvisionllama.host_internals import is_watched
 from mmvisionllama.models.attention import RotaryAttention
 from mmvisionllama.models.grids import Grid, grid_positions, holds, padding, squares
+from mmvisionllama.models.linear import gated, gated_linear, linear_on_squares, scaled_linear
 from mmvisionllama.models.norms import build_norm
 from mmvisionllama.models.rope import Tables
 from mmvisionllama.registry import MODELS, build_component
@@ -30,7 +29,7 @@ class PatchEmbed(HostPatchEmbed):
         down, right = padding(img_hw, side)
         if not holds(down == 0) or not holds(right == 0):
             img = F.pad(img, (0, right, 0, down))
-        x = self.projection(img).flatten(2).transpose(1, 2)
+        x = linear_on_squares(self.projection, img)
         return x if self.norm is None else self.norm(x), squares(img_hw, side)
 
 
@@ -65,72 +64,12 @@ class SwiGLU(nn.Module):
         self.norm = None if norm_cfg is None else build_norm(norm_cfg, hidden_dims)
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up, down = self.gate(x), self.up(x), self.down
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and torch.is_grad_enabled():
-            hidden = checkpoint(_gated, gate, up, use_reentrant=False, preserve_rng_state=False)
-        elif traced or self.norm is not None or type(down) is not nn.Linear or is_watched(down):
-            hidden = _gated(gate, up)
-        else:
-            bias = None if down.bias is None else down.bias.to(gate.dtype)
-            return _GatedLinear.apply(gate, up, down.weight.to(gate.dtype), bias)
-        return down(hidden if self.norm is None else self.norm(hidden))
-
-
-def _gated(gate: Tensor, up: Tensor) -> Tensor:
-    return F.silu(gate) * up
-
-
-class _GatedLinear(torch.autograd.Function):
-    """A linear layer of SiLU(gate) * up that keeps these two, and makes its input anew for the gradient."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(gate: Tensor, up: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(F.silu(gate).mul_(up), weight, bias)
-
-    @staticmethod
-    def setup_context(
-        ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor | None, ...], output: Tensor
-    ) -> None:
-        ctx.save_for_backward(*inputs[:3])
-        ctx.save_for_forward(*inputs[:3])
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gate, up, weight = ctx.saved_tensors
-        for_weight, for_bias = ctx.needs_input_grad[2:]
-        silu, rows = F.silu(gate), grad.reshape(-1, grad.shape[-1])
-        grad_bias = rows.sum(0) if for_bias else None
-        grad_weight = rows.T @ (silu * up).reshape(-1, up.shape[-1]) if for_weight else None
-        grad_hidden = grad @ weight  # last, so that the product above has gone
-        if torch.is_grad_enabled():  # it is differentiated again, which nothing done in place can be
-            return grad_hidden * up * _silu_slope(gate), grad_hidden * silu, grad_weight, grad_bias
-        grad_up = silu.mul_(grad_hidden)
-        grad_gate = grad_hidden.mul_(up)
-        torch.ops.aten.silu_backward.grad_input(grad_gate, gate, grad_input=grad_gate)
-        return grad_gate, grad_up, grad_weight, grad_bias
-
-    @staticmethod
-    def jvp(ctx: torch.autograd.function.FunctionCtx, *slopes: Tensor | None) -> Tensor:
-        """Give the derivative along a direction."""
-        gate, up, weight = ctx.saved_tensors
-        gate_slope, up_slope, weight_slope, bias_slope = slopes
-        silu, slope = F.silu(gate), 0
-        if gate_slope is not None:
-            slope = slope + F.linear(gate_slope * _silu_slope(gate) * up, weight)
-        if up_slope is not None:
-            slope = slope + F.linear(silu * up_slope, weight)
-        if weight_slope is not None:
-            slope = slope + F.linear(silu * up, weight_slope)
-        return slope if bias_slope is None else slope + bias_slope
-
-
-def _silu_slope(x: Tensor) -> Tensor:
-    share = x.sigmoid()
-    return share * (1 + x * (1 - share))
+    def forward(self, x: Tensor, gamma: Tensor | None = None) -> Tensor:
+        """Map (..., D) to (..., D), times ``gamma`` (D,), which is LayerScale."""
+        gate, up = self.gate(x), self.up(x)
+        if self.norm is None:
+            return gated_linear(self.down, gate, up, gamma)
+        return scaled_linear(self.down, self.norm(gated(gate, up)), gamma)
 
 
 @MODELS.register_module()
@@ -158,8 +97,9 @@ class GELUFFN(nn.Module):
         self.up = nn.Linear(embed_dims, hidden_dims, bias=bias)
         self.down = nn.Linear(hidden_dims, embed_dims, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.gelu(self.up(x), approximate=self.approximate))
+    def forward(self, x: Tensor, gamma: Tensor | None = None) -> Tensor:
+        """Map (..., D) to (..., D), times ``gamma`` (D,), which is LayerScale."""
+        return scaled_linear(self.down, F.gelu(self.up(x), approximate=self.approximate), gamma)
 
 
 class VisionLLaMABlock(nn.Module):
@@ -203,12 +143,10 @@ class VisionLLaMABlock(nn.Module):
                 nn.init.constant_(gamma, self.layer_scale)
 
     def forward(self, x: Tensor, hw: Grid, tables: Tables | None) -> Tensor:
-        x = self._residual(x, self.drop_attn(self.attn(self.norm1(x), hw, tables)), self.gamma1)
-        return self._residual(x, self.drop_ffn(self.ffn(self.norm2(x))), self.gamma2)
-
-    def _residual(self, x: Tensor, branch: Tensor, gamma: Tensor | None) -> Tensor:
-        branch = branch.to(x.dtype)
-        return x + branch if gamma is None else torch.addcmul(x, branch, gamma)
+        branch = self.attn(self.norm1(x), hw, tables, gamma=self.gamma1)
+        x = x + self.drop_attn(branch).to(x.dtype)
+        branch = self.ffn(self.norm2(x), gamma=self.gamma2)
+        return x + self.drop_ffn(branch).to(x.dtype)
 
 
 # --- absolute positions: added to the patch tokens, or convolved after a stage's first block ---------------

@@ -60,9 +60,8 @@ def test_blocks_see_the_kept_patches_at_their_own_places() -> None:
 def attend_to(block: torch.nn.Module, x: Tensor, tables: dict, visible: Tensor) -> Tensor:
     mask = visible[:, None, None, :]
     attn = block.attn
-    out = attn.proj(attn._attend(block.norm1(x), tables[type(attn)], mask))
-    x = block._residual(x, out, block.gamma1)
-    return block._residual(x, block.ffn(block.norm2(x)), block.gamma2)
+    x = x + attn._merge(attn._attend(block.norm1(x), tables[type(attn)], mask), block.gamma1)
+    return x + block.ffn(block.norm2(x), gamma=block.gamma2)
 
 
 def test_without_a_mask_the_encoder_is_the_plain_backbone() -> None:
