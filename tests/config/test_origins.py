@@ -161,7 +161,7 @@ def test_every_value_of_a_shipped_config_is_traced_to_a_line_that_mentions_it(na
         number, _, moved = rest.partition(",")
         assert moved in ("", " moved to where the data are")
         line = (checkout() / file).read_text().splitlines()[int(number) - 1]
-        value = _value_at(cfg, path)
+        value = _value_at(dict(cfg.items()), path)
         if isinstance(value, str) and not moved:
             assert value in line, (path, origin)
         elif isinstance(value, (int, float)):
