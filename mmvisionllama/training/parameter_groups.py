@@ -16,9 +16,9 @@ _OF_GROUPS = ("base_values", "_last_value")  # lists of a scheduler with a value
 class GroupingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Put all parameters with the same settings into one optimizer group, as mmengine's makes one for each.
 
-    Rates and weight decay of every parameter are those of mmengine. Torch's optimizers update a group in a
-    few kernels, and building, saving and reading groups takes time for each of them. The Runner takes this
-    one where a config names none.
+    Rates and weight decay of every parameter are those of mmengine. torch compares a new group with all
+    before it, and updates all of a group in a few kernels on a GPU. The Runner takes this constructor where
+    a config names none.
 
     Args:
         optim_wrapper_cfg: As in mmengine.
