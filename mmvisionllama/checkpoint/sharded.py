@@ -150,10 +150,21 @@ class _Unpickler(pickle.Unpickler):
             return SHARDED_GLOBALS[module, name]
         if module.startswith("pathlib") and name == "PosixPath":
             return PurePosixPath
+        if (module, name) == ("builtins", "getattr"):
+            return _member
         found = getattr(torch, name, None) if module == "torch" else None
         if found is torch.Size or isinstance(found, torch.dtype):
             return found
         raise pickle.UnpicklingError(f"it holds {module}.{name}, and loading that could run code")
+
+
+def _member(owner: Any, name: str) -> Any:
+    """Return a member of an enumeration, which Python 3.11.0 to 3.11.3 saves as an attribute of its class."""
+    if owner is dcp_metadata._MEM_FORMAT_ENCODING and name in owner.__members__:
+        return owner[name]
+    raise pickle.UnpicklingError(
+        f"it holds getattr({owner!r:.80}, {name!r:.80}), and loading that could run code"
+    )
 
 
 _DESCRIPTIONS = (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING, Metadata
 
 from mmvisionllama.checkpoint import newest_good, read_checkpoint, verify
 from mmvisionllama.checkpoint.__main__ import main
@@ -126,6 +127,25 @@ def test_code_in_it_is_refused_and_not_run(
     with pytest.raises(CheckpointError, match="mkdir"):
         read_checkpoint(path)
     assert not (tmp_path / "evil").exists()
+
+
+def test_what_python_3_11_2_saves_is_read_and_no_other_attribute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saves a member of an enumeration as an attribute of its class."""
+
+    def save_as_attribute_of(owner: object, name: str) -> None:
+        monkeypatch.setattr(_MEM_FORMAT_ENCODING, "__reduce_ex__", lambda *_: (getattr, (owner, name)))
+
+    save_as_attribute_of(_MEM_FORMAT_ENCODING, "TORCH_CONTIGUOUS_FORMAT")
+    path = save(tmp_path, 1)
+    assert b"getattr" in (path / METADATA).read_bytes()
+    assert verify(path).problem is None
+    others = [(_MEM_FORMAT_ENCODING, "mro"), (Metadata, "__init__"), (torch.Size, "count")]
+    for step, (owner, name) in enumerate(others, 2):
+        save_as_attribute_of(owner, name)
+        with pytest.raises(CheckpointError, match=rf"it holds getattr\(.*'{name}'\), and loading that"):
+            save(tmp_path, step)
 
 
 @pytest.mark.parametrize("again", [False, True])
