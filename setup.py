@@ -78,11 +78,11 @@ setup(
         **EXTRAS,
         "all": sorted(set().union(*EXTRAS.values())),
         "docs": [
-            "mkdocs-material>=9.8,<10",
-            "mkdocstrings>=1.0.8,<2",
-            "mkdocstrings-python>=2.0.11,<3",
+            "mkdocs-material>=9.7,<10",
+            "mkdocstrings>=1.0.6,<2",
+            "mkdocstrings-python>=2.0.9,<3",
             "nbclient>=0.11,<0.12",
-            "ipykernel>=7.4,<8",
+            "ipykernel>=7.3,<8",
             "jupytext>=1.19,<2",
         ],
         "dev": [

@@ -4,12 +4,14 @@ import os
 import runpy
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import setuptools
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -291,6 +293,16 @@ def test_every_distribution_that_the_requirements_pull_in_is_pinned() -> None:
     unpinned = {x for x in reached - pinned if not x.startswith(("nvidia-", "cuda-", "triton"))}
     assert len(reached) > 50
     assert unpinned == set()
+
+
+def test_every_pin_admits_the_first_release_of_this_python() -> None:
+    """A pin that wants a later one cannot be installed on the Python of a distribution."""
+    first = f"{sys.version_info.major}.{sys.version_info.minor}.0"
+    pins = [*requirement_lines("requirements.txt"), *requirement_lines("constraints.txt")]
+    installed = [x.name for x in pins if (x.marker is None or x.marker.evaluate()) and is_installed(x.name)]
+    wanted = {x: metadata.metadata(x).get("Requires-Python") or "" for x in installed}
+    assert len(wanted) > 100
+    assert [x for x, versions in wanted.items() if first not in SpecifierSet(versions)] == []
 
 
 def test_an_extra_that_a_command_names_brings_the_library_that_is_missing() -> None:
