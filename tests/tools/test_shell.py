@@ -71,7 +71,7 @@ def call(
 ) -> subprocess.CompletedProcess:
     """Run a script of ``tools`` with these variables, and with none of its own from around the tests."""
     clean = {k: v for k, v in os.environ.items() if k not in (*OURS, *FOREIGN) and not k.startswith("SLURM_")}
-    clean["PYTHON"] = os.environ.get("PYTHON") or sys.executable
+    clean["PYTHON"] = sys.executable
     clean |= {name: str(value) for name, value in variables.items()}
     command = [str(REPOSITORY / "tools" / script), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, timeout=300)
