@@ -15,22 +15,24 @@ SIDE = 64  # px, of images that a recipe sees at 224
 _EPOCHS, _ITERATIONS = 2, 4
 _PAPER_ITERATIONS = 400_000
 _SPLITS = ("train", "val", "test")
+_BLOCKS = 4  # of a plain backbone or a generator
+_PLAIN = f"dict(embed_dims=64,num_layers={_BLOCKS},num_heads=2)"
+_VIT = f"dict(embed_dims=64,num_layers={_BLOCKS},num_heads=2,feedforward_channels=128)"
+_PYRAMID = "dict(embed_dims=[16,32,64,128],depths=[1,1,2,1],num_heads=[1,2,4,8])"
 _SWIN = "dict(embed_dims=24,depths=[1,1,2,1],num_heads=[1,2,4,8])"
 _SVT = (
     "dict(embed_dims=[16,32,64,128],depths=[1,1,2,1],num_heads=[1,2,4,8],mlp_ratios=[2,2,2,2],"
     "patch_sizes=[4,2,2,2],strides=[4,2,2,2],sr_ratios=[8,4,2,1],window_sizes=[7,7,7,7])"
 )
-_VITDET = (  # deit-tiny, which mmpretrain's ViT of SAM and ViTDet does not know
-    "dict(embed_dims=192,num_layers=12,num_heads=3,feedforward_channels=768,global_attn_indexes=[2,5,8,11])"
-)
+_VITDET = _VIT.removesuffix(")") + ",global_attn_indexes=[1,3])"
 # By backbone: its architecture, and the widths of its four outputs.
 _BACKBONES: dict[str, tuple[str, list[int]]] = {
-    "VisionLLaMA": ("tiny", [96] * 4),
-    "MAEVisionLLaMA": ("tiny", [96] * 4),
-    "PyramidVisionLLaMA": ("tiny", [32, 64, 128, 160]),
-    "VisionTransformer": ("deit-tiny", [192] * 4),
-    "MAEViT": ("deit-tiny", [192] * 4),
-    "ViTDet": (_VITDET, [192] * 4),
+    "VisionLLaMA": (_PLAIN, [64] * 4),
+    "MAEVisionLLaMA": (_PLAIN, [64] * 4),
+    "PyramidVisionLLaMA": (_PYRAMID, [16, 32, 64, 128]),
+    "VisionTransformer": (_VIT, [64] * 4),
+    "MAEViT": (_VIT, [64] * 4),
+    "ViTDet": (_VITDET, [64] * 4),
     "SwinTransformer": (_SWIN, [24, 48, 96, 192]),
     "SVT": (_SVT, [16, 32, 64, 128]),
 }
@@ -112,19 +114,13 @@ def _backbone(backbone: dict[str, Any], side: int) -> Iterator[str]:
         yield "model.backbone.pad_small_map=True"
     if "img_size" in backbone:
         yield f"model.backbone.img_size={side}"
-    if backbone["type"] == "mmvisionllama.VisionLLaMA":  # of 8 blocks, not 12 or 24
-        if "frozen_stages" in backbone:
-            yield "model.backbone.frozen_stages=8"
-        if len(backbone.get("out_indices", [])) == 4:
-            yield "model.backbone.out_indices=(1,3,5,7)"
-        if "window" in backbone:
-            yield "model.backbone.window.size=3"
-            yield "model.backbone.window.global_blocks=(3,7)"
-    elif _bare(backbone["type"]) == "VisionTransformer":  # of 12 blocks
-        if "frozen_stages" in backbone:
-            yield "model.backbone.frozen_stages=12"
-        if len(backbone.get("out_indices", [])) == 4:
-            yield "model.backbone.out_indices=(3,5,7,11)"
+    if "frozen_stages" in backbone:
+        yield f"model.backbone.frozen_stages={_BLOCKS}"
+    if len(backbone.get("out_indices", [])) == 4:
+        yield "model.backbone.out_indices=(0,1,2,3)"
+    if "global_blocks" in backbone.get("window", {}):
+        yield "model.backbone.window.size=3"
+        yield "model.backbone.window.global_blocks=(1,3)"
 
 
 def _widths(cfg: Config) -> list[int]:
@@ -207,7 +203,7 @@ def _detector(cfg: Config) -> Iterator[str]:
 def _generator(cfg: Config) -> Iterator[str]:
     yield "default_hooks.checkpoint.interval=1"  # Table 10 evaluates them all
     yield "default_hooks.checkpoint.max_keep_ckpts=-1"
-    yield "model.network.arch=tiny"
+    yield f"model.network.arch={_PLAIN}"
     yield f"model.network.num_classes={len(SYNSETS)}"
     if "data_preprocessor" in cfg:
         yield f"data_preprocessor.num_classes={len(SYNSETS)}"
