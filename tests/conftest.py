@@ -74,8 +74,13 @@ def _scope_of_its_own() -> Iterator[None]:
     """Let no test build in the scope that an earlier one chose."""
     from mmengine.registry import DefaultScope  # imports torch, which reads the number of threads
 
-    with DefaultScope.overwrite_default_scope("mmengine"):
-        yield
+    # Its own context manager waits a moment, for names by time; ten thousand tests would wait minutes.
+    before = DefaultScope._instance_dict.copy()
+    DefaultScope._instance_dict.clear()
+    DefaultScope.get_instance("test", scope_name="mmengine")
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from mmvisionllama.experiments.reproduction import AUTOENCODER, INCEPTION, REFER
 
 SYNSETS = ("n01440764", "n01443537", "n02084071", "n02121808", "n03000684")
 _IMAGES = 2  # of each class or split
-_REAL_IMAGES = 8  # in the reference batch; precision looks at the third neighbour
+_REAL_IMAGES = 4  # in the reference batch; precision looks at the third neighbour
 _DONE = "complete"
 
 

@@ -43,7 +43,7 @@ class TinyProfile(Profile):
 
     name = "tiny"
     amp = False
-    samples = 6
+    samples = 4  # precision looks at the third neighbour
 
     def options(self, config: str) -> list[str]:
         return list(_options(config))
@@ -178,6 +178,12 @@ def _detector(cfg: Config) -> Iterator[str]:
     yield "model.train_cfg.rpn_proposal.max_per_img=20"
     yield "model.test_cfg.rpn.max_per_img=20"
     yield "model.test_cfg.rcnn.max_per_img=5"
+    yield "model.neck.out_channels=32"
+    for head in ("rpn_head", "roi_head.bbox_head", "roi_head.mask_head"):
+        yield f"model.{head}.in_channels=32"
+    for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
+        yield f"model.roi_head.{extractor}.out_channels=32"
+    yield "model.rpn_head.feat_channels=32"
     yield "model.roi_head.bbox_head.fc_out_channels=64"
     yield "model.roi_head.mask_head.num_convs=1"
     yield "model.roi_head.mask_head.conv_out_channels=32"
