@@ -95,6 +95,11 @@ class _Held(MemoryHandler):
         super().__init__(capacity=sys.maxsize, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
         self.screen = screen
 
+    def emit(self, record: logging.LogRecord) -> None:
+        # mmengine's file takes warnings of one template, such as Python 3.10's own "%s", for repetitions.
+        record.msg, record.args = record.getMessage(), None
+        super().emit(record)
+
     def follow(self, target: logging.Handler) -> None:
         self.setTarget(target)
         self.capacity = 1

@@ -27,7 +27,8 @@ def test_what_libraries_say_is_in_the_log_file_also_what_they_said_before_it_was
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = "print('{0} printed')\nwarnings.warn('{0} warned')\nprint_log('{0} logged', 'current')\n"
-    code += "logging.getLogger('lib').warning('{0} by logging')"
+    code += "logging.getLogger('lib').warning('{0} by logging')\n"
+    code += "logging.getLogger('lib').warning('%s by template', '{0}')"
     with shown():
         by_library(code.format("early"))
         logger = logger_in(tmp_path)
@@ -37,7 +38,7 @@ def test_what_libraries_say_is_in_the_log_file_also_what_they_said_before_it_was
         logger.info("ours")
     log, output = (tmp_path / "run.log").read_text(), "".join(capsys.readouterr())
     for when in ("early", "late"):
-        for how in ("printed", "warned", "by logging"):
+        for how in ("printed", "warned", "by logging", "by template"):
             assert log.count(f"{when} {how}") == 1, how
     assert "early logged" in log
     assert "half and half" in log
