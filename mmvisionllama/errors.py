@@ -20,6 +20,8 @@ class ExitStatus(IntEnum):
         status._value_, status.meaning = number, meaning
         return status
 
+    __str__ = int.__repr__  # of every Python; 3.10 would say its name
+
     FINISHED = 0, "the training is finished"
     FAILED = 1, "the run failed"
     USER_ERROR = 2, "something that you can mend, e.g. the config; one line says what"

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -30,6 +31,7 @@ from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm, _InstanceNorm
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import _StorageInfo
+from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
@@ -317,6 +319,7 @@ def is_watched(module: nn.Module) -> bool:
 
 
 # What torch's sharded format names beside its public classes.
+MEMORY_FORMATS: type[Enum] = _MEM_FORMAT_ENCODING
 SHARDED_GLOBALS: dict[tuple[str, str], Any] = {
     (_StorageInfo.__module__, _StorageInfo.__name__): _StorageInfo,
     ("torch.serialization", "_get_layout"): torch.serialization._get_layout,

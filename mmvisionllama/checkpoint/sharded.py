@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from mmvisionllama.checkpoint.single_file import read_file
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import why_no_file
-from mmvisionllama.host_internals import SHARDED_GLOBALS
+from mmvisionllama.host_internals import MEMORY_FORMATS, SHARDED_GLOBALS
 
 SHARDED = ".sharded"  # of folders that hold a checkpoint in parts
 COMMON, METADATA = "common.pth", ".metadata"
@@ -160,8 +160,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _member(owner: Any, name: str) -> Any:
     """Return a member of an enumeration, which Python 3.11.0 to 3.11.3 saves as an attribute of its class."""
-    if owner is dcp_metadata._MEM_FORMAT_ENCODING and name in owner.__members__:
-        return owner[name]
+    if owner is MEMORY_FORMATS and name in MEMORY_FORMATS.__members__:
+        return MEMORY_FORMATS[name]
     raise pickle.UnpicklingError(
         f"it holds getattr({owner!r:.80}, {name!r:.80}), and loading that could run code"
     )
@@ -174,7 +174,7 @@ _DESCRIPTIONS = (
     "ChunkStorageMetadata",
     "MetadataIndex",
     "StorageMeta",
-    "_MEM_FORMAT_ENCODING",
+    MEMORY_FORMATS.__name__,
 )
 
 
