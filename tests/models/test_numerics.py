@@ -10,14 +10,23 @@ from mmvisionllama.models.backbone import RotaryBackbone
 from tests.models.test_backbones import PLAIN_ARCH, both, images, plain, pyramid, seeded, short
 
 
-# Compilers take a second or two for each block: two of several equal ones, two stages of four.
+# Compilers take a second or two for each block: two of several equal ones, one or two stages of four.
 def two_blocks(**options: object) -> RotaryBackbone:
     return plain(arch=PLAIN_ARCH | dict(num_layers=2), **options)
 
 
+def one_stage(**options: object) -> RotaryBackbone:
+    """Build a pyramid of one stage, whose two blocks have both kinds of attention."""
+    return stages(1, **options)
+
+
 def two_stages(**options: object) -> RotaryBackbone:
-    model = short(out_indices=(1,), out_type="featmap", **options)
-    del model.stages[2:]
+    return stages(2, **options)
+
+
+def stages(count: int, **options: object) -> RotaryBackbone:
+    model = short(out_indices=(count - 1,), out_type="featmap", **options)
+    del model.stages[count:]
     return model
 
 
@@ -92,7 +101,7 @@ def test_compiles_as_one_graph_with_drop_path_and_checkpointing(build: Callable[
 
 @pytest.mark.parametrize(
     ("build", "options"),
-    [(plain, dict(arch=PLAIN_ARCH | dict(num_layers=1))), (two_stages, {})],
+    [(plain, dict(arch=PLAIN_ARCH | dict(num_layers=1))), (one_stage, {})],
 )
 def test_the_default_compiler_computes_the_same(
     build: Callable[..., RotaryBackbone], options: dict[str, object]
