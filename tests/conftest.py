@@ -74,7 +74,7 @@ def _scope_of_its_own() -> Iterator[None]:
     """Let no test build in the scope that an earlier one chose."""
     from mmengine.registry import DefaultScope  # imports torch, which reads the number of threads
 
-    # Its own context manager waits a moment, for names by time; ten thousand tests would wait minutes.
+    # Its own context manager waits a moment, for names by time: half a minute in ten thousand tests.
     before = DefaultScope._instance_dict.copy()
     DefaultScope._instance_dict.clear()
     DefaultScope.get_instance("test", scope_name="mmengine")
