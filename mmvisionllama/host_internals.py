@@ -5,11 +5,11 @@ where a newer version has changed one of them.
 """
 
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -318,10 +318,19 @@ def is_watched(module: nn.Module) -> bool:
     return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
+def _memory_format(owner: Any, name: str) -> Any:
+    """Return a member of an enumeration, which Python 3.11.0 to 3.11.3 saves as an attribute of its class."""
+    if owner is _MEM_FORMAT_ENCODING and name in _MEM_FORMAT_ENCODING.__members__:
+        return _MEM_FORMAT_ENCODING[name]
+    raise pickle.UnpicklingError(
+        f"it holds getattr({owner!r:.80}, {name!r:.80}), and loading that could run code"
+    )
+
+
 # What torch's sharded format names beside its public classes.
-MEMORY_FORMATS: type[Enum] = _MEM_FORMAT_ENCODING
 SHARDED_GLOBALS: dict[tuple[str, str], Any] = {
-    (_StorageInfo.__module__, _StorageInfo.__name__): _StorageInfo,
+    **{(x.__module__, x.__name__): x for x in (_StorageInfo, _MEM_FORMAT_ENCODING)},
+    ("builtins", "getattr"): _memory_format,
     ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
 }
 

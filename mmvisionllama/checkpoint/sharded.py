@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from mmvisionllama.checkpoint.single_file import read_file
 from mmvisionllama.errors import CheckpointError
 from mmvisionllama.files import why_no_file
-from mmvisionllama.host_internals import MEMORY_FORMATS, SHARDED_GLOBALS
+from mmvisionllama.host_internals import SHARDED_GLOBALS
 
 SHARDED = ".sharded"  # of folders that hold a checkpoint in parts
 COMMON, METADATA = "common.pth", ".metadata"
@@ -150,21 +150,10 @@ class _Unpickler(pickle.Unpickler):
             return SHARDED_GLOBALS[module, name]
         if module.startswith("pathlib") and name == "PosixPath":
             return PurePosixPath
-        if (module, name) == ("builtins", "getattr"):
-            return _member
         found = getattr(torch, name, None) if module == "torch" else None
         if found is torch.Size or isinstance(found, torch.dtype):
             return found
         raise pickle.UnpicklingError(f"it holds {module}.{name}, and loading that could run code")
-
-
-def _member(owner: Any, name: str) -> Any:
-    """Return a member of an enumeration, which Python 3.11.0 to 3.11.3 saves as an attribute of its class."""
-    if owner is MEMORY_FORMATS and name in MEMORY_FORMATS.__members__:
-        return MEMORY_FORMATS[name]
-    raise pickle.UnpicklingError(
-        f"it holds getattr({owner!r:.80}, {name!r:.80}), and loading that could run code"
-    )
 
 
 _DESCRIPTIONS = (
@@ -174,7 +163,6 @@ _DESCRIPTIONS = (
     "ChunkStorageMetadata",
     "MetadataIndex",
     "StorageMeta",
-    MEMORY_FORMATS.__name__,
 )
 
 
