@@ -75,12 +75,10 @@ def _scope_of_its_own() -> Iterator[None]:
     from mmengine.registry import DefaultScope  # imports torch, which reads the number of threads
 
     # Its own context manager waits a moment, for names by time: half a minute in ten thousand tests.
-    before = DefaultScope._instance_dict.copy()
-    DefaultScope._instance_dict.clear()
-    DefaultScope.get_instance("test", scope_name="mmengine")
-    yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DefaultScope, "_instance_dict", {})
+        DefaultScope.get_instance("test", scope_name="mmengine")
+        yield
 
 
 @pytest.fixture(scope="module")
