@@ -17,22 +17,21 @@ _PAPER_ITERATIONS = 400_000
 _SPLITS = ("train", "val", "test")
 _BLOCKS = 4  # of a plain backbone or a generator
 _PLAIN = f"dict(embed_dims=64,num_layers={_BLOCKS},num_heads=2)"
-_VIT = f"dict(embed_dims=64,num_layers={_BLOCKS},num_heads=2,feedforward_channels=128)"
+_VIT = f"embed_dims=64,num_layers={_BLOCKS},num_heads=2,feedforward_channels=128"
 _PYRAMID = "dict(embed_dims=[16,32,64,128],depths=[1,1,2,1],num_heads=[1,2,4,8])"
 _SWIN = "dict(embed_dims=24,depths=[1,1,2,1],num_heads=[1,2,4,8])"
 _SVT = (
     "dict(embed_dims=[16,32,64,128],depths=[1,1,2,1],num_heads=[1,2,4,8],mlp_ratios=[2,2,2,2],"
     "patch_sizes=[4,2,2,2],strides=[4,2,2,2],sr_ratios=[8,4,2,1],window_sizes=[7,7,7,7])"
 )
-_VITDET = _VIT.removesuffix(")") + ",global_attn_indexes=[1,3])"
 # By backbone: its architecture, and the widths of its four outputs.
 _BACKBONES: dict[str, tuple[str, list[int]]] = {
     "VisionLLaMA": (_PLAIN, [64] * 4),
     "MAEVisionLLaMA": (_PLAIN, [64] * 4),
     "PyramidVisionLLaMA": (_PYRAMID, [16, 32, 64, 128]),
-    "VisionTransformer": (_VIT, [64] * 4),
-    "MAEViT": (_VIT, [64] * 4),
-    "ViTDet": (_VITDET, [64] * 4),
+    "VisionTransformer": (f"dict({_VIT})", [64] * 4),
+    "MAEViT": (f"dict({_VIT})", [64] * 4),
+    "ViTDet": (f"dict({_VIT},global_attn_indexes=[1,3])", [64] * 4),
     "SwinTransformer": (_SWIN, [24, 48, 96, 192]),
     "SVT": (_SVT, [16, 32, 64, 128]),
 }
