@@ -41,12 +41,15 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
 
 
 def linear_on_squares(conv: nn.Module, map_BCHW: Tensor) -> Tensor:
-    """Convolve squares that do not overlap: (B, N, D). Where no graph is made, this is one matrix product.
+    """Convolve squares that do not overlap: (B, N, D). But in exported graphs, this is one matrix product.
+
+    Inductor fixes the layout of a convolution's input at the first size that it trains, and fails at others.
 
     Args:
         conv: Its stride is the side of its kernel, which divides the map's.
     """
-    if not _is_eager(conv, nn.Conv2d) or conv.groups > 1:
+    exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
+    if exported or not _is_bare(conv, nn.Conv2d) or conv.groups > 1:
         return conv(map_BCHW).flatten(2).transpose(1, 2)
     side = conv.kernel_size[0]
     map_BCYSXT = map_BCHW.unflatten(3, (-1, side)).unflatten(2, (-1, side))
@@ -55,9 +58,14 @@ def linear_on_squares(conv: nn.Module, map_BCHW: Tensor) -> Tensor:
 
 
 def _is_eager(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a layer may be computed from its weights, without a call; graphs of other tools get calls."""
+    """Whether a layer may be computed by our own steps; graphs of other tools get calls."""
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return type(layer) is kind and not is_watched(layer) and not traced
+    return _is_bare(layer, kind) and not traced
+
+
+def _is_bare(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer may be computed from its weights, without a call."""
+    return type(layer) is kind and not is_watched(layer)
 
 
 class _Linear(torch.autograd.Function):

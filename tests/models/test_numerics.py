@@ -113,6 +113,21 @@ def test_the_default_compiler_computes_the_same(
         torch.testing.assert_close(compiled, model(img)[0], atol=1e-4, rtol=1e-3)
 
 
+def test_the_default_compiler_trains_the_same_at_every_size_with_one_graph() -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = seeded(plain, arch=PLAIN_ARCH | dict(num_layers=1))
+    compiled = torch.compile(model, dynamic=True, fullgraph=True)
+    for img_hw in ((64, 48), (72, 104), (40, 200)):
+        img, grads = images(2, 3, *img_hw), []
+        for each in (compiled, model):
+            each(img)[0].square().mean().backward()
+            grads.append([p.grad for p in model.parameters()])
+            model.zero_grad()
+        torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-3)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
 def operators(module: torch.fx.GraphModule) -> set[str]:
     return {str(node.target) for node in module.graph.nodes if node.op == "call_function"}
 
