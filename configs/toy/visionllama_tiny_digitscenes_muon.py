@@ -2,9 +2,9 @@
 
 tools/train.sh configs/toy/visionllama_tiny_digitscenes_muon.py
 
-One process, 32 images, 1,500 steps. Top-1 92.6 to 94.8 (three seeds), in 586 to 707 s with one thread; with
-AdamW 95.2 to 96.4 (visionllama_tiny_digitscenes.py). torch's Muon multiplies in bfloat16: on a CPU without
-units for it, a step takes three to four times as long as with AdamW.
+One process on two CPU cores, 32 images, 1,500 steps. Top-1 92.6 to 94.8 (three seeds), in 586 to 707 s with
+one thread beside another training; with AdamW 95.2 to 96.4 (visionllama_tiny_digitscenes.py). torch's Muon
+multiplies in bfloat16: on a CPU without units for it, a step takes three to four times as long as with AdamW.
 """
 
 _base_ = [
