@@ -25,6 +25,7 @@ note_signal() { # note_signal NAME
 
 end_step() {
     kill -USR1 "$step" 2>/dev/null || return 0 # srun passes it on to the tasks
+    trap '' USR1 TERM INT # what SLURM sends to every process of this job would end the sleep
     {
         sleep "$GRACE"
         say "not ended within $GRACE s: killing the tasks"
