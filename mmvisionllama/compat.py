@@ -1,5 +1,6 @@
 """Partial environments: torchvision of another build, mmcv without operators, absent extras, our configs."""
 
+import pickle
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from functools import cache, lru_cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -80,6 +82,22 @@ class _FormatterLoader(SourceFileLoader):
         module.FormatCode = format_once
 
 
+class _GrammarLoader(SourceFileLoader):
+    """Executes a part of yapf, whose cache may be written by many processes at their first start."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        module.Grammar.dump = _dump_whole
+
+
+def _dump_whole(grammar: Any, filename: str) -> None:
+    """Save tables of a grammar. yapf names the file before its content is there, where others may read it."""
+    from mmvisionllama.files import atomic_path
+
+    with atomic_path(Path(filename)) as path:
+        path.write_bytes(pickle.dumps(vars(grammar), pickle.HIGHEST_PROTOCOL))
+
+
 class _Finder:
     """Finds some modules where Python finds them, and gives them a loader of ours."""
 
@@ -88,6 +106,7 @@ class _Finder:
         "torchvision": _TorchvisionLoader,
         _CONFIGS: _ConfigLoader,
         "yapf.yapflib.yapf_api": _FormatterLoader,
+        "yapf_third_party._ylib2to3.pgen2.grammar": _GrammarLoader,
     }
 
     def find_spec(

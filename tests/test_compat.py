@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
+from yapf_third_party._ylib2to3.pgen2.grammar import Grammar
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -99,6 +101,28 @@ def test_compiled_operators_that_do_not_load_are_not_replaced_in_silence(tmp_pat
     (tmp_path / "mmcv/_ext.py").write_text("raise ImportError('undefined symbol')")
     done = python("import mmvisionllama, mmcv._ext", path=tmp_path)
     assert done.stderr.splitlines()[-1] == "ImportError: undefined symbol"
+
+
+def test_what_yapf_caches_is_whole_when_others_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("rename", "replace"):
+        move = getattr(os, name)
+
+        def look_and_move(source: str, target: str, move: Callable[[str, str], None] = move) -> None:
+            found.append(Path(source).read_bytes())
+            move(source, target)
+
+        monkeypatch.setattr(os, name, look_and_move)
+    tables = Grammar()
+    tables.start = 256
+    tables.dump(str(tmp_path / "cache" / "Grammar.pickle"))
+    (whole,) = found
+    again = Grammar()
+    again.loads(whole)
+    assert again.start == 256
+    assert [x.read_bytes() for x in (tmp_path / "cache").iterdir()] == found
 
 
 def test_a_config_is_formatted_once_and_as_yapf_formats_it() -> None:
