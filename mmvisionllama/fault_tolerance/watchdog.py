@@ -30,6 +30,10 @@ _LOG_SECONDS = 5.0  # that a log on a broken file system may take
 _BUSY = 0.02  # the share of the time in which a start that moves computes
 _STACK_SECONDS = 0.5  # for loading processes to show their stacks
 
+# Else a fork that trains waits for ever: it would end a thread of this one's timer, which no fork has. The
+# watch sets the timer anew within seconds.
+os.register_at_fork(before=faulthandler.cancel_dump_traceback_later)
+
 
 class Watchdog:
     """A thread that ends its process when nothing has moved for too long, wherever it is stuck.

@@ -1,6 +1,7 @@
 """A run that hangs ends by itself and says where; what merely takes its time goes on."""
 
 import ctypes
+import faulthandler
 import logging
 import os
 import re
@@ -272,3 +273,14 @@ def test_one_of_two_ranks_that_hangs_ends_the_command(tmp_path: Path, warm: dict
     assert re.search(
         r"(STALLED|ENDED by)(.*\n)+?rank 0 of 2 \(.*\), after step [23] of 1000", common.read_text()
     )
+
+
+def test_a_fork_of_a_watched_process_can_be_watched_itself() -> None:
+    faulthandler.dump_traceback_later(600)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        faulthandler.dump_traceback_later(600)
+        os._exit(0)
+    faulthandler.cancel_dump_traceback_later()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
