@@ -26,9 +26,8 @@ def kept_bytes(model: nn.Module) -> int:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        outs = forward()  # alive until all is counted
-    storages = [x.untyped_storage() for place, x in kept.items() if place not in own]
-    return sum(x.nbytes() for x in storages) if outs else 0
+        forward()
+    return sum(x.untyped_storage().nbytes() for place, x in kept.items() if place not in own)
 
 
 def main() -> None:
